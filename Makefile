@@ -1,0 +1,58 @@
+# Two commands matter: `make book` and `make test`.  `make help` lists the others.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PAGES := _build/html
+PORT ?= 8000
+
+# Any Python from 3.11 on; the pins were tested on 3.11, so that one is preferred.  `make book PYTHON=...` overrides.
+is_new_enough = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(1))
+PYTHON ?= $(or $(call is_new_enough,python3.11),$(call is_new_enough,python3),$(call is_new_enough,python3.12),$(call is_new_enough,python3.13))
+
+# uv installs several times faster; where it is absent pip does the same.
+UV := $(shell command -v uv 2>/dev/null)
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
+
+# On Linux the package index serves torch with CUDA, several gigabytes.  A machine without a GPU saves them with
+#   make book TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+TORCH := $(shell sed -n 's/^torch==/torch==/p' requirements.txt)
+
+.PHONY: help book test notebooks bench serve clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The environment is made anew only when what it is made from has changed.
+$(STAMP): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
+	@echo "Installing into $(VENV) with $(if $(UV),uv,pip) (minutes the first time, mostly torch)"
+	@test -x $(BIN)/python || $(if $(UV),uv venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
+	@$(if $(TORCH_INDEX),$(INSTALL) $(TORCH) --index-url $(TORCH_INDEX))
+	@$(INSTALL) -r requirements.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+book: $(STAMP) ## build the pages
+	@$(BIN)/jupyter-book build --all -W -n --keep-going --quiet .
+	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
+
+test: $(STAMP) ## build the book, then run every check there is; one summary at the end
+	@$(BIN)/python tests/run.py
+
+notebooks: $(STAMP) ## run all notebooks anew, in place (ONLY=04 for one chapter)
+	@$(BIN)/python book/run_notebooks.py $(ONLY)
+
+bench: $(STAMP) ## run the benchmarks and store their results in book/results
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+serve: book ## build, then serve the pages on localhost (PORT=8000)
+	@echo "http://localhost:$(PORT)/  (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(PAGES) $(PORT)
+
+clean: ## remove what building and testing made; the environment stays
+	rm -rf _build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
