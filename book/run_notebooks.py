@@ -6,7 +6,7 @@
 A notebook is replaced only when all of its cells ran without an error and without a word on stderr;
 otherwise the old file stays whole and the exit status is 1.  What differs from run to run without
 meaning anything (times, the interpreter's version) is not stored in the notebook, so that a second
-run leaves no diff there.  Seconds and memory go to ``book/results/notebooks.json``, which the status
+run leaves no diff.  Seconds and memory go to ``book/results/notebooks.json``, which the status
 page shows.
 """
 
@@ -27,7 +27,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellControlSignal, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,7 +104,7 @@ def execute(notebook: NotebookNode) -> int:
             try:
                 for index, cell in enumerate(notebook.cells):
                     client.execute_cell(cell, index)
-            except (CellControlSignal, DeadKernelError) as error:
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
                 raise NotebookError(str(error)) from None
             peak = peak_memory(client)
     if found := complaints(notebook):

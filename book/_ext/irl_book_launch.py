@@ -1,0 +1,47 @@
+"""A button on each chapter that opens its Colab flavour.
+
+Colab opens notebooks from a branch of a repository only, so the button leads to ``colab/<notebook>`` on the branch that
+the built folder is published on.  Jupyter Book's own button would lead to the source, which shows raw directives there.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from sphinx.application import Sphinx
+
+COLAB = "https://colab.research.google.com/github"
+AFTER_THE_THEME = 900
+
+
+def colab_address(repository: str, branch: str, docname: str) -> str:
+    """Where Colab opens the chapter ``docname`` of the GitHub repository with this address."""
+    owner_and_name = urlsplit(repository).path.strip("/")
+    return f"{COLAB}/{owner_and_name}/blob/{branch}/colab/{PurePosixPath(docname).name}.ipynb"
+
+
+def add_button(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Puts the button before the theme's own ones, on pages that are notebooks."""
+    if doctree is None or app.env.doc2path(pagename, base=False).endswith(".ipynb") is False:
+        return
+    repository = app.config.html_theme_options["repository_url"]
+    button = {
+        "type": "link",
+        "url": colab_address(repository, app.config.published_branch, pagename),
+        "text": "Colab",
+        "tooltip": "Run this chapter on Colab",
+        "icon": "_static/images/logo_colab.png",
+        "label": "colab-button",
+    }
+    context["header_buttons"].insert(0, button)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Sphinx calls this when it loads the extension."""
+    app.add_config_value("published_branch", "gh-pages", "html", str)
+    app.connect("html-page-context", add_button, priority=AFTER_THE_THEME)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
