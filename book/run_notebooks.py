@@ -29,6 +29,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "book" / "results" / "notebooks.json"
@@ -73,16 +74,15 @@ def complaints(notebook: NotebookNode) -> list[str]:
     ]
 
 
+PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
 def peak_memory(client: NotebookClient) -> int:
-    """The largest resident size of the client's kernel so far, in MiB."""
-    asked = client.kc.execute(
-        "", silent=True, user_expressions={"peak": "__import__('resource').getrusage(0).ru_maxrss"}
-    )
-    while True:
-        reply = client.kc.get_shell_msg(timeout=30)
-        if reply["parent_header"].get("msg_id") == asked:
-            break
-    value = int(reply["content"]["user_expressions"]["peak"]["data"]["text/plain"])
+    """The largest resident size of the client's kernel so far, in MiB, asked in a passing cell."""
+    cells = client.nb.cells
+    cells.append(new_code_cell(PEAK))
+    client.execute_cell(cells[-1], len(cells) - 1)
+    value = int(cells.pop().outputs[0].text)
     return value // (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
@@ -98,6 +98,7 @@ def execute(notebook: NotebookNode) -> int:
             timeout=CELL_TIMEOUT,
             record_timing=False,
             coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],
             resources={"metadata": {"path": folder}},
         )
         with client.setup_kernel():
