@@ -37,12 +37,14 @@ $(STAMP): requirements.txt pyproject.toml
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Sphinx rebuilds the pages whose sources changed; it does not notice a changed extension, and what it warned of in
-# one build it does not say again in the next, so that a failed build must leave nothing behind.
-FRESH := $(if $(shell find _config.yml _toc.yml book/_ext -newer $(PAGES)/index.html 2>/dev/null),--all)
+# Sphinx rebuilds the pages whose sources changed.  It does not notice a changed extension, it leaves pages that are no
+# longer made, and what it warned of once it does not say again: so these cases start from nothing.
+CHANGED := $(shell find _config.yml _toc.yml book/_ext -newer $(PAGES)/index.html 2>/dev/null)
+FRESH ?= $(if $(CHANGED),yes)
 
-book: $(STAMP) ## build the pages
-	@$(BIN)/jupyter-book build $(FRESH) -W -n --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; }
+book: $(STAMP) ## build the pages (FRESH=yes: from nothing)
+	@$(if $(FRESH),rm -rf $(PAGES) _build/.doctrees)
+	@$(BIN)/jupyter-book build -W -n --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; }
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
 
 test: $(STAMP) ## build the book, then run every check there is; one summary at the end

@@ -62,7 +62,7 @@ NBVAL = [
 RENDERED = ["tests/book/test_html.py", "tests/book/test_browser.py"]
 
 PARTS = [
-    Part("book", ["make", "--no-print-directory", "book", "FRESH=--all"]),
+    Part("book", ["make", "--no-print-directory", "book", "FRESH=yes"]),
     pytest_part("package", "tests", "--ignore=tests/book", "-n2"),
     pytest_part("doctests", "--doctest-modules", "irl_lib"),
     pytest_part("notebooks", *NBVAL, "notebooks"),

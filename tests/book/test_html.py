@@ -1,0 +1,256 @@
+"""Tests on the built pages: what a reader would stumble over without any script running.
+
+Each guard is a function from a page to a list of complaints, so that it can be seen to complain
+about a bad page too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup, Tag
+
+Pages = dict[Path, BeautifulSoup]
+Guard = Callable[[BeautifulSoup], list[str]]
+
+RAW = re.compile(r":::|`{3}|\{[a-z:]+\}`|\[\]\(|\$\$|%matplotlib|\\begin\{|<details|\]\(#")
+FILE_NAME = re.compile(r"^(\S*/)?\S+\.(png|svg|jpe?g|gif)$")
+LOADS = {
+    "script": ("src",),
+    "img": ("src", "srcset"),
+    "iframe": ("src",),
+    "source": ("src", "srcset"),
+    "video": ("src", "poster"),
+    "audio": ("src",),
+    "embed": ("src",),
+    "object": ("data",),
+}
+LOADING_LINKS = {
+    "stylesheet",
+    "icon",
+    "preload",
+    "prefetch",
+    "preconnect",
+    "modulepreload",
+    "dns-prefetch",
+    "manifest",
+}
+REMOTE = re.compile(r"^\s*(https?:)?//")
+REMOTE_IN_CSS = re.compile(r"(?:url\(\s*['\"]?|@import\s+['\"])\s*(?:https?:)?//[^)'\"]+")
+MATH_MARK = re.compile(r"\\\(|\\\[")
+PAGE_BUDGET = 4_000_000
+SITE_BUDGET = 60_000_000
+
+
+def parse(text: str) -> BeautifulSoup:
+    return BeautifulSoup(text, "html.parser")
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> Pages:
+    """Every page of the book, parsed; templates that the theme keeps among static files are none."""
+    found = (path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts)
+    return {path: parse(path.read_text(encoding="utf-8")) for path in found}
+
+
+def readable_text(page: BeautifulSoup) -> list[str]:
+    """The text of the page's body outside code, formulas and scripts."""
+    article = page.find("article") or page
+    hidden = {"pre", "code", "script", "style"}
+    strings = (s for s in article.find_all(string=True) if not hidden & {p.name for p in s.parents})
+    return [str(s) for s in strings if not any("math" in (p.get("class") or []) for p in s.parents)]
+
+
+def raw_markup(page: BeautifulSoup) -> list[str]:
+    """Directives, roles and fences that were shown instead of rendered."""
+    return [text.strip()[:80] for text in readable_text(page) if RAW.search(text)]
+
+
+def unresolved(page: BeautifulSoup) -> list[str]:
+    """What Sphinx could not resolve: its own error marks, and references that became no link."""
+    marked = page.select(".problematic, .system-message")
+    references = page.select("span.xref, em.xref.eq, .xref.std")
+    dangling = [tag for tag in references if tag.find_parent("a") is None]
+    return [str(tag)[:120] for tag in [*marked, *dangling]]
+
+
+def poor_alternative_texts(page: BeautifulSoup) -> list[str]:
+    """Pictures of the text without an alternative text, or with a file's name in its place."""
+    article = page.find("article") or page
+    texts = {str(tag.get("src"))[:80]: str(tag.get("alt") or "") for tag in article.find_all("img")}
+    return [src for src, alt in texts.items() if len(alt) < 20 or FILE_NAME.match(alt)]
+
+
+def remote_loads(page: BeautifulSoup) -> list[str]:
+    """What the page asks another host for while it loads."""
+    found = [
+        str(tag.get(key, ""))
+        for name, keys in LOADS.items()
+        for tag in page.find_all(name)
+        for key in keys
+    ]
+    for link in page.find_all("link"):
+        if LOADING_LINKS & set(link.get("rel") or []):
+            found.append(str(link.get("href", "")))
+    styles = " ".join(tag.get_text() for tag in page.find_all("style"))
+    return [address for address in found if REMOTE.match(address)] + REMOTE_IN_CSS.findall(styles)
+
+
+def repeated_ids(page: BeautifulSoup) -> list[str]:
+    """Identifiers that more than one element has, so that a link to them is ambiguous."""
+    counted = Counter(str(tag["id"]) for tag in page.find_all(id=True))
+    return [name for name, count in counted.items() if count > 1]
+
+
+def nameless(page: BeautifulSoup) -> list[str]:
+    """What a page must say about itself."""
+    html = page.find("html")
+    lacks_language = not (isinstance(html, Tag) and html.get("lang"))
+    lacks_title = page.title is None or not page.title.get_text(strip=True)
+    headings = len((page.find("article") or page).find_all("h1"))
+    complaints = ["no language"] * lacks_language + ["no title"] * lacks_title
+    return complaints + [f"{headings} first-level headings"] * (headings != 1)
+
+
+GUARDS: list[Guard] = [
+    raw_markup,
+    unresolved,
+    poor_alternative_texts,
+    remote_loads,
+    repeated_ids,
+    nameless,
+]
+BAD = {
+    raw_markup: "<article><p>:::{note}</p></article>",
+    unresolved: '<article><span class="xref std std-ref">nowhere</span></article>',
+    poor_alternative_texts: '<article><img src="a.png" alt="../_images/0123456789ab.png"></article>',
+    remote_loads: '<script src="https://example.org/a.js"></script>',
+    repeated_ids: '<p id="a"></p><p id="a"></p>',
+    nameless: "<html><body><h1>one</h1></body></html>",
+}
+
+
+def is_redirect(page: BeautifulSoup) -> bool:
+    """Whether this is the page that leads from the folder to the book's first page."""
+    return page.find("meta", attrs={"http-equiv": "Refresh"}) is not None
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
+def test_guard_passes_on_every_page(guard: Guard, pages: Pages, site: Path) -> None:
+    complaints = {
+        str(path.relative_to(site)): found
+        for path, page in pages.items()
+        if not is_redirect(page) and (found := guard(page))
+    }
+    assert complaints == {}
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
+def test_guard_complains_about_a_bad_page(guard: Guard) -> None:
+    assert guard(parse(BAD[guard])) != []
+
+
+def test_every_page_of_the_contents_is_built(root: Path, site: Path) -> None:
+    contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    missing = [
+        name for name in [contents["root"], *chapters] if not (site / f"{name}.html").exists()
+    ]
+    assert missing == []
+
+
+def anchors(page: BeautifulSoup) -> set[str]:
+    """What a link may name after its #."""
+    named = {str(tag["name"]) for tag in page.find_all("a", attrs={"name": True})}
+    return named | {str(tag["id"]) for tag in page.find_all(id=True)}
+
+
+def dead_links(path: Path, pages: Pages, known: dict[Path, set[str]]) -> list[str]:
+    """Links of one page that lead to no file of the site, or to no anchor of it."""
+    dead = []
+    for tag in pages[path].find_all("a", href=True):
+        link = urlsplit(str(tag["href"]))
+        if link.scheme or link.netloc:
+            continue
+        target = (path.parent / unquote(link.path)).resolve() if link.path else path
+        if not target.exists():
+            dead.append(f"{tag['href']} (no such file)")
+        elif link.fragment and target in known and unquote(link.fragment) not in known[target]:
+            dead.append(f"{tag['href']} (no such anchor)")
+    return dead
+
+
+def test_every_link_inside_the_book_leads_somewhere(pages: Pages, site: Path) -> None:
+    known = {path: anchors(page) for path, page in pages.items()}
+    dead = {
+        str(path.relative_to(site)): found
+        for path in pages
+        if (found := dead_links(path, pages, known))
+    }
+    assert dead == {}
+
+
+def test_dead_links_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text(
+        "<a href='b.html'>b</a> <a href='#c'>c</a> <a href='#d'>d</a> <p id='d'>", encoding="utf-8"
+    )
+    page = parse(path.read_text(encoding="utf-8"))
+    dead = dead_links(path, {path: page}, {path: anchors(page)})
+    assert dead == ["b.html (no such file)", "#c (no such anchor)"]
+
+
+def test_style_sheets_load_nothing_from_other_hosts(site: Path) -> None:
+    sheets = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.css")}
+    remote = {
+        str(path): found for path, text in sheets.items() if (found := REMOTE_IN_CSS.findall(text))
+    }
+    assert sheets
+    assert remote == {}
+
+
+def test_every_formula_reaches_the_renderer_whole(pages: Pages) -> None:
+    """A formula is an element of class math whose text begins with the renderer's mark."""
+    formulas = [tag for page in pages.values() for tag in page.select("span.math, div.math")]
+    assert len(formulas) > 50
+    broken = [tag.get_text()[:60] for tag in formulas if not MATH_MARK.search(tag.get_text())]
+    assert broken == []
+
+
+def test_the_folder_leads_to_the_first_page(root: Path, site: Path) -> None:
+    first = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["root"]
+    refresh = parse((site / "index.html").read_text(encoding="utf-8")).find("meta")
+    assert isinstance(refresh, Tag)
+    assert str(refresh["content"]).endswith(f"url={first}.html")
+
+
+def test_pages_and_the_site_stay_light(site: Path) -> None:
+    sizes = {path: path.stat().st_size for path in site.rglob("*") if path.is_file()}
+    heavy = {
+        str(path): size
+        for path, size in sizes.items()
+        if path.suffix == ".html" and size > PAGE_BUDGET
+    }
+    assert heavy == {}
+    assert sum(sizes.values()) < SITE_BUDGET
+
+
+def test_chapters_have_a_button_that_opens_them_on_colab(
+    root: Path, site: Path, pages: Pages
+) -> None:
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    repository = urlsplit(config["repository"]["url"]).path.strip("/")
+    branch = config["sphinx"]["config"]["published_branch"]
+    chapters = sorted((root / "notebooks").glob("*.ipynb"))
+    assert chapters
+    for chapter in chapters:
+        address = f"https://colab.research.google.com/github/{repository}/blob/{branch}/colab/{chapter.name}"
+        page = pages[site / "notebooks" / f"{chapter.stem}.html"]
+        assert page.find("a", href=address) is not None
+        assert (site / "colab" / chapter.name).exists()

@@ -1,0 +1,28 @@
+"""What the tests share: hypothesis' settings, and where things stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples at every run, and no deadline: a machine's pauses say nothing of the code.
+settings.register_profile("book", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("book")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def site(root: Path) -> Path:
+    """The folder of the built pages."""
+    folder = root / "_build" / "html"
+    assert (folder / "index.html").exists(), "the book is not built: run `make book` first"
+    return folder
