@@ -411,7 +411,8 @@ class BookResolver:
         if not number:
             return self.place(label)[2] or label
         pattern = str(self.app.config.numfig_format.get(kind, f"{kind.capitalize()} %s"))
-        return pattern.replace("%s", number) if "%s" in pattern else f"{pattern} {number}"
+        named = pattern.replace("%s", number) if "%s" in pattern else f"{pattern} {number}"
+        return named[:1].upper() + named[1:]
 
     def reference(self, role: str, target: str, text: str) -> str:
         """A cross reference as Markdown."""

@@ -99,7 +99,7 @@ def equations(root: Path) -> list[dict[str, str]]:
     return list(load_yaml(root / "book" / "equations.yml"))
 
 
-def claims(root: Path) -> list[dict[str, str]]:
+def claims(root: Path) -> list[dict[str, Any]]:
     """What the lecture claims beyond its equations: dicts with ``id``, ``part``, ``claim``."""
     return list(load_yaml(root / "book" / "claims.yml"))
 
@@ -167,6 +167,11 @@ def code_cells(notebook: Notebook) -> list[Cell]:
     return [cell for cell in cells if source(cell).strip()]
 
 
+def chapters_of_claim(claim: dict[str, Any]) -> tuple[str, ...]:
+    """The chapters that show a claim: its own list, or all chapters of its part."""
+    return tuple(claim.get("chapters", CHAPTERS_OF_PART[claim["part"]]))
+
+
 def is_check(cell: Cell) -> bool:
     """Whether a cell is code that was run and that asserts something."""
     executed = cell["cell_type"] == "code" and cell.get("execution_count") is not None
@@ -201,6 +206,11 @@ def tagged(present: list[Chapter], prefix: str) -> dict[str, list[Place]]:
                 if tag.startswith(f"{prefix}:"):
                     found.setdefault(tag.split(":", 1)[1], []).append(Place(chapter, cell, index))
     return found
+
+
+def position_of(places: list[Place], index: int) -> int:
+    """How many of the places before this one are in the same chapter."""
+    return sum(place.chapter == places[index].chapter for place in places[:index])
 
 
 def anchor(prefix: str, identifier: str, position: int) -> str:

@@ -9,7 +9,7 @@ Nothing on the map is written by hand, so it cannot be out of date.  Cells with 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from sphinx.util.docutils import SphinxDirective
 import irl_book_common as common
 
 ANCHORED = ("verifies", "demonstrates")
+NOTHING = "\N{EN DASH}"
 EQUATION_NAME = re.compile(r"\beq-([a-z0-9]+(?:-[a-z0-9]+)*)")
 
 
@@ -47,33 +48,41 @@ def paragraph(*parts: nodes.Node | str) -> nodes.paragraph:
     return nodes.paragraph("", "", *made)
 
 
-def joined(parts: Iterable[nodes.Node]) -> nodes.paragraph:
-    """A paragraph of nodes with commas between them."""
-    result = paragraph()
-    for position, part in enumerate(parts):
-        if position:
-            result += nodes.Text(", ")
-        result += part
+def separated(parts: Sequence[nodes.Node]) -> list[nodes.Node]:
+    """Nodes with commas between them."""
+    result: list[nodes.Node] = []
+    for part in parts:
+        result += [nodes.Text(", "), part] if result else [part]
     return result
 
 
-def table(
-    title: str, header: list[str], widths: list[int], rows: list[list[nodes.Node]]
-) -> nodes.table:
-    """A captioned table; each row is a list of block nodes."""
-    group = nodes.tgroup("", cols=len(header))
+def row(cells: Sequence[nodes.Node], columns: int) -> nodes.row:
+    """A row of a table; a single cell takes its whole width."""
+    result = nodes.row("", *[nodes.entry("", cell) for cell in cells])
+    if len(cells) == 1:
+        result[0]["morecols"] = columns - 1
+    return result
+
+
+def table(header: list[str], widths: list[int], rows: Iterable[list[nodes.Node]]) -> nodes.table:
+    """A table; each row is a list of block nodes, one for each cell, or one for all of them."""
+    columns = len(header)
+    group = nodes.tgroup("", cols=columns)
     group.extend(nodes.colspec(colwidth=width) for width in widths)
-    head = [paragraph(text) for text in header]
-    group += nodes.thead("", nodes.row("", *[nodes.entry("", cell) for cell in head]))
-    body = [nodes.row("", *[nodes.entry("", cell) for cell in row]) for row in rows]
-    group += nodes.tbody("", *body)
-    caption = nodes.title("", title)
-    return nodes.table("", caption, group, classes=["lecture-map", "colwidths-given"])
+    group += nodes.thead("", row([paragraph(text) for text in header], columns))
+    group += nodes.tbody("", *[row(cells, columns) for cells in rows])
+    return nodes.table("", group, classes=["lecture-map", "colwidths-given"])
 
 
-def chapters_text(part: str) -> str:
-    """The chapters that a part of the lecture belongs to, in words."""
-    numbers = common.CHAPTERS_OF_PART[part]
+def section(title: str, name: str, *content: nodes.Node) -> nodes.section:
+    """A section of the page, with an anchor."""
+    result = nodes.section("", nodes.title(title, title), *content, ids=[nodes.make_id(name)])
+    result["names"] = [nodes.fully_normalize_name(name)]
+    return result
+
+
+def chapters_text(numbers: Sequence[str]) -> str:
+    """Chapters, in words."""
     return ("chapter " if len(numbers) == 1 else "chapters ") + " and ".join(numbers)
 
 
@@ -86,28 +95,18 @@ class MapDirective(SphinxDirective):
         self.root = Path(self.env.srcdir)
         self.chapters = common.chapters(self.root)
 
-    def cell_links(self, prefix: str, identifier: str, part: str, word: str) -> nodes.paragraph:
-        """Links to the cells that carry a tag, or the chapters in which they will."""
+    def cell_links(self, prefix: str, identifier: str, word: str) -> nodes.paragraph:
+        """Links to the cells that carry a tag, a dash where there is none yet."""
         places = common.tagged(self.chapters, prefix).get(identifier, [])
-        if not places:
-            return paragraph(chapters_text(part))
-        return joined(
-            cross_reference(
-                self.env.docname,
-                "std",
-                "ref",
-                common.anchor(prefix, identifier, position),
-                f"{word} {place.chapter.number}" if len(places) == 1 else f"{word} {position + 1}",
-            )
-            for position, place in enumerate(places)
-        )
-
-    def section(self, part: str, prefix: str, content: nodes.Node) -> nodes.section:
-        """A section for one part of the lecture."""
-        title = f"{part}: {common.PARTS[part]}"
-        result = nodes.section("", nodes.title(title, title), content, ids=[f"{prefix}-{part}"])
-        result["names"] = [nodes.fully_normalize_name(f"{prefix} {part}")]
-        return result
+        links = []
+        for position, place in enumerate(places):
+            name = common.anchor(prefix, identifier, common.position_of(places, position))
+            target = f"{place.chapter.docname}:{name}"
+            text = f"{word} {position + 1}" if len(places) > 1 else word
+            if len({one.chapter for one in places}) > 1:
+                text += f" ({place.chapter.number})"
+            links.append(cross_reference(self.env.docname, "std", "ref", target, text))
+        return paragraph(*separated(links)) if links else paragraph(NOTHING)
 
 
 class LectureMap(MapDirective):
@@ -119,48 +118,51 @@ class LectureMap(MapDirective):
         self.derived = common.derivations(self.chapters)
         self.code = common.implementations(self.root / "irl_lib")
         listed = common.equations(self.root)
-        return [
-            self.section(part, "map", self.part_table(part, listed))
-            for part in common.PARTS
-            if any(equation["part"] == part for equation in listed)
-        ]
+        parts = [part for part in common.PARTS if any(item["part"] == part for item in listed)]
+        return [self.part(part, listed) for part in parts]
 
-    def part_table(self, part: str, listed: list[dict[str, str]]) -> nodes.table:
+    def part(self, part: str, listed: list[dict[str, str]]) -> nodes.section:
         """The equations of one part."""
-        rows = [self.row(equation) for equation in listed if equation["part"] == part]
-        header = ["equation, as on the slide", "derived", "implemented", "checked"]
-        return table(
-            f"Part {part} of the lecture, {chapters_text(part)}", header, [55, 12, 21, 12], rows
-        )
+        rows = [
+            cells
+            for equation in listed
+            if equation["part"] == part
+            for cells in (self.formula(equation), self.places(equation))
+        ]
+        made = table(["equation", "derived", "implemented", "checked"], [28, 16, 40, 16], rows)
+        return section(f"Part {part}: {common.PARTS[part]}", f"map-{part}", made)
 
-    def row(self, equation: dict[str, str]) -> list[nodes.Node]:
-        """One equation: itself, and the three places."""
-        identifier, slide = equation["id"], equation["slide"]
-        formula = paragraph(nodes.math(slide, slide))
+    def formula(self, equation: dict[str, str]) -> list[nodes.Node]:
+        """The equation as the slide has it, over the table's whole width."""
+        slide = equation["slide"]
+        return [nodes.math_block(slide, slide, nowrap=False, number=None, label=None)]
+
+    def places(self, equation: dict[str, str]) -> list[nodes.Node]:
+        """The equation's name and the three places."""
+        identifier = equation["id"]
         name = paragraph(nodes.literal(identifier, identifier))
+        name["ids"] = [f"map-{identifier}"]
         return [
-            nodes.container("", formula, name, ids=[f"map-{identifier}"]),
+            name,
             self.derivation(identifier, equation["part"]),
-            self.implementation(identifier, equation["part"]),
-            self.cell_links("verifies", identifier, equation["part"], "check in"),
+            self.implementation(identifier),
+            self.cell_links("verifies", identifier, "check"),
         ]
 
     def derivation(self, identifier: str, part: str) -> nodes.paragraph:
-        """A link to the equation in its chapter."""
+        """A link to the equation in its chapter, or the chapter in which it will be."""
         places = self.derived.get(f"eq-{identifier}", [])
         if not places:
-            return paragraph(chapters_text(part))
+            return paragraph(chapters_text(common.CHAPTERS_OF_PART[part]))
         link = cross_reference(self.env.docname, "math", "eq", f"eq-{identifier}", "")
-        return paragraph(link)
+        return paragraph(link, f" in {places[0].chapter.number}")
 
-    def implementation(self, identifier: str, part: str) -> nodes.paragraph:
+    def implementation(self, identifier: str) -> nodes.paragraph:
         """Links to the objects that say they implement it."""
         found = [code.name for code in self.code if identifier in code.equations]
         if found:
-            return joined(ApiLink("", name=name) for name in found)
-        return paragraph(
-            "in the cell" if f"eq-{identifier}" in self.derived else chapters_text(part)
-        )
+            return paragraph(*separated([ApiLink("", name=name) for name in found]))
+        return paragraph("in the cell" if f"eq-{identifier}" in self.derived else NOTHING)
 
 
 class LectureClaims(MapDirective):
@@ -172,13 +174,12 @@ class LectureClaims(MapDirective):
         rows = [
             [
                 paragraph(claim["claim"]),
-                paragraph(chapters_text(claim["part"])),
-                self.cell_links("demonstrates", claim["id"], claim["part"], "shown in"),
+                paragraph(chapters_text(common.chapters_of_claim(claim))),
+                self.cell_links("demonstrates", claim["id"], "shown"),
             ]
             for claim in common.claims(self.root)
         ]
-        header = ["claim", "chapter", "shown"]
-        return [table("What the lecture claims beyond its equations", header, [64, 18, 18], rows)]
+        return [table(["claim", "where", "cell"], [66, 18, 16], rows)]
 
 
 class ApiLink(nodes.General, nodes.Element):
@@ -220,19 +221,22 @@ def anchor_tagged_cells(app: Sphinx, doctree: nodes.document) -> None:
                 name = common.anchor(prefix, identifier, seen.get(tag, 0))
                 seen[tag] = seen.get(tag, 0) + 1
                 node["ids"].append(name)
-                labels[name] = (app.env.docname, name)
+                labels[f"{app.env.docname}:{name}"] = (app.env.docname, name)
 
 
 def link_equations(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     """Let a docstring's ``Implements:`` line link to the equations that the book derives."""
+    text = "\n".join(lines)
+    if "Implements:" not in text:
+        return
     derived = common.derivations(common.chapters(Path(app.srcdir)))
 
     def linked(match: re.Match[str]) -> str:
         return f"{match[1]} :eq:`{match[0]}`" if match[0] in derived else match[1]
 
-    text = common.IMPLEMENTS.sub(lambda line: EQUATION_NAME.sub(linked, line[0]), "\n".join(lines))
+    text = common.IMPLEMENTS.sub(lambda line: EQUATION_NAME.sub(linked, line[0]), text)
     lines[:] = text.split("\n")
 
 

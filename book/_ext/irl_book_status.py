@@ -20,7 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import irl_book_common as common
-from irl_book_map import cross_reference, paragraph, table
+from irl_book_map import NOTHING, cross_reference, paragraph, section, table
 
 RECORD = Path("book", "results", "notebooks.json")
 META_NAME = "irl-book-notebook-sha256"
@@ -87,15 +87,13 @@ class Status(SphinxDirective):
         root = Path(self.env.srcdir)
         record = read_record(root)
         rows = [self.row(chapter, record.get(chapter.name)) for chapter in common.chapters(root)]
-        header = ["chapter", "SHA-256", "run", "run time", "peak memory", "Python", "machine"]
+        header = ["chapter", "SHA-256", "last run", "time", "memory", "Python", "machine"]
         packages = [[paragraph(name), paragraph(version)] for name, version in versions()]
+        runs = table(header, [25, 16, 13, 8, 12, 9, 17], rows)
         return [
-            table("The chapters as they are published", header, [26, 16, 12, 10, 12, 8, 16], rows),
-            table(
-                "The versions that built and tested this page",
-                ["package", "version"],
-                [50, 50],
-                packages,
+            section("The chapters", "status-chapters", runs),
+            section(
+                "The versions", "status-versions", table(["package", "version"], [5, 5], packages)
             ),
         ]
 
@@ -107,11 +105,11 @@ class Status(SphinxDirective):
         return [
             paragraph(link),
             paragraph(digest_code("", sha256[:SHORT], name=chapter.name, sha256=sha256)),
-            paragraph("this file" if facts else "none of this file"),
-            paragraph(f"{facts['seconds']:.0f} s" if facts else "–"),
-            paragraph(f"{facts['peak_mib']:.0f} MiB" if facts else "–"),
-            paragraph(str(facts.get("python", "–"))),
-            paragraph(str(facts.get("machine", "–"))),
+            paragraph("this file" if facts else "an older file" if run else NOTHING),
+            paragraph(f"{facts['seconds']:.0f} s" if facts else NOTHING),
+            paragraph(f"{facts['peak_mib']:.0f} MiB" if facts else NOTHING),
+            paragraph(str(facts.get("python", NOTHING))),
+            paragraph(str(facts.get("machine", NOTHING))),
         ]
 
 
