@@ -1,0 +1,370 @@
+r"""The MDP without a reward: what inverse reinforcement learning is given.
+
+States are ``0 .. S-1``, actions ``0 .. A-1``, and :math:`P(s' \mid s, a)` is the probability of
+the next state.  The reward is not part of it: in inverse reinforcement learning it is what is
+unknown.  Callers see arrays indexed ``(S, A)``; inside, the transitions are one sparse matrix with
+row ``a * S + s`` (*action-major*), because reductions over actions then run along long rows.
+An array ``x`` of shape ``(S, A)`` meets that matrix as ``x.T.ravel()``, without a copy if it is
+such a transposed view, as everything that this package returns is.
+
+Everything that the other modules take for granted is checked here, once.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
+
+Array = NDArray[np.float64]
+
+SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
+
+
+class MDP:
+    r"""States, actions, dynamics, start, discount and horizon; no reward.
+
+    Args:
+        transitions: :math:`P(s' \mid s, a)`, as one of: a dense array ``(S, A, S)``; a scipy sparse
+            matrix ``(S*A, S)`` whose row ``s*A + a`` is :math:`P(\cdot \mid s, a)`; a sequence of
+            ``A`` sparse matrices ``(S, S)``.
+        initial: ``(S,)``, the distribution of the first state.
+        discount: :math:`\gamma`, in ``(0, 1]``.
+        horizon: the number of steps ``T``, or ``None`` for infinite.  Without a horizon, a discount
+            of one is allowed only where every state can reach an absorbing one.
+
+    A state is *absorbing* when every action stays in it with probability one.  With a horizon, or
+    with a discount below one, it is a state like any other: it earns its reward at every step,
+    and its equivalent actions count in an entropy.  With neither, the episode ends there: its value is
+    zero, it is never counted in an occupancy, and its reward has to be zero.
+
+    Raises:
+        ValueError: naming the argument, what it was and what was expected.
+
+    Example:
+        >>> chain = MDP(np.array([[[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]]]), [1.0, 0.0], 0.9)
+        >>> chain
+        MDP(n_states=2, n_actions=2, discount=0.9, horizon=None)
+    """
+
+    def __init__(
+        self,
+        transitions: ArrayLike | sparse.spmatrix | sparse.sparray | Sequence[Any],
+        initial: ArrayLike,
+        discount: float = 1.0,
+        horizon: int | None = None,
+    ) -> None:
+        self.matrix, self.n_actions = _action_major(transitions)
+        self.n_states: int = self.matrix.shape[1]
+        self.initial = check_distribution("initial", initial, (self.n_states,))
+        self.discount = _check_discount(discount)
+        self.horizon = _check_horizon(horizon)
+        if self.horizon is None and self.discount == 1.0:
+            self._check_absorption()
+
+    def __repr__(self) -> str:
+        return (
+            f"MDP(n_states={self.n_states}, n_actions={self.n_actions}, "
+            f"discount={self.discount}, horizon={self.horizon})"
+        )
+
+    @property
+    def mass(self) -> float:
+        r"""What an occupancy sums to: :math:`(1-\gamma^T)/(1-\gamma)`, or ``T``.
+
+        Infinite (``inf``) without horizon and discount, where it depends on the policy.
+        """
+        if self.horizon is None:
+            return float("inf") if self.discount == 1.0 else 1.0 / (1.0 - self.discount)
+        return float(np.sum(self.discount ** np.arange(self.horizon)))
+
+    @property
+    def episodic(self) -> bool:
+        """Whether episodes end in absorbing states: neither a horizon nor a discount below one."""
+        return self.horizon is None and self.discount == 1.0
+
+    @cached_property
+    def absorbing(self) -> NDArray[np.bool_]:
+        """``(S,)``: the states that no action leaves."""
+        stay = [self.action_matrix(a).diagonal() for a in range(self.n_actions)]
+        return np.asarray(np.min(stay, axis=0) >= 1.0 - SUM_TOLERANCE)
+
+    @cached_property
+    def _transposed(self) -> sparse.csr_array:
+        return self.matrix.T.tocsr()
+
+    def action_matrix(self, action: int) -> sparse.csr_array:
+        """``(S, S)``: the transitions of one action."""
+        return self.matrix[action * self.n_states : (action + 1) * self.n_states]
+
+    def dense_transitions(self) -> Array:
+        """``(S, A, S)``: for printing and for tiny problems."""
+        dense = self.matrix.toarray().reshape(self.n_actions, self.n_states, self.n_states)
+        return np.ascontiguousarray(dense.transpose(1, 0, 2))
+
+    def expect(self, v: Array) -> Array:
+        r"""``(S, A)``: the expectation of ``v`` ``(S,)`` at the next state, :math:`\mathbb{E} v(s')`."""
+        return np.asarray(self.matrix @ v).reshape(self.n_actions, self.n_states).T
+
+    def flow(self, occupancy: Array) -> Array:
+        r"""``(S,)``: where ``(S, A)`` mass arrives, :math:`\sum_{s,a} x(s,a) P(s' \mid s,a)`."""
+        return np.asarray(self._transposed @ occupancy.T.ravel())
+
+    def policy_matrix(self, policy: Array) -> sparse.csr_array:
+        r"""``(S, S)``: the Markov chain of a policy ``(S, A)``, :math:`\sum_a \pi(a|s) P(s'|s,a)`."""
+        parts = [
+            sparse.diags_array(np.ascontiguousarray(policy[:, a])) @ self.action_matrix(a)
+            for a in range(self.n_actions)
+        ]
+        return sparse.csr_array(sum(parts[1:], start=parts[0]))
+
+    def _check_absorption(self) -> None:
+        if not self.absorbing.any():
+            raise ValueError(
+                "discount is 1 and horizon is None, which needs absorbing states that end an episode; "
+                "there are none: give a horizon, or a discount below 1"
+            )
+        sinks = np.flatnonzero(self.absorbing)
+        graph = sum(self.action_matrix(a) for a in range(self.n_actions)).tocoo()
+        n = self.n_states  # one more node, from which all absorbing states are entered backwards
+        backward = sparse.csr_array(
+            (
+                np.ones(graph.nnz + sinks.size),
+                (np.r_[graph.col, np.full(sinks.size, n)], np.r_[graph.row, sinks]),
+            ),
+            shape=(n + 1, n + 1),
+        )
+        reached = csgraph.breadth_first_order(backward, n, return_predecessors=False)
+        lost = np.setdiff1d(np.arange(n), reached)
+        if lost.size:
+            raise ValueError(
+                f"discount is 1 and horizon is None, but no absorbing state can be reached from "
+                f"state {lost[0]} (and {lost.size - 1} more): give a horizon, or a discount below 1"
+            )
+
+
+class Trajectories(NamedTuple):
+    """All trajectories of a tiny MDP, one per row."""
+
+    states: NDArray[np.int64]
+    """``(N, T + 1)``: the states, the last one included."""
+    actions: NDArray[np.int64]
+    """``(N, T)``."""
+    log_dynamics: Array
+    r"""``(N,)``: :math:`\log p(\tau) = \log p_0(s_0) + \sum_t \log P(s_{t+1} \mid s_t, a_t)`."""
+
+    def total(self, reward: Array, discount: float = 1.0) -> Array:
+        r"""``(N, ...)``: :math:`\sum_t \gamma^t f(s_t, a_t)` of a reward ``(S, A)`` or features ``(S, A, K)``."""
+        weights = discount ** np.arange(self.actions.shape[1])
+        return np.einsum("t,nt...->n...", weights, reward[self.states[:, :-1], self.actions])
+
+    def log_policy(self, policy: Array) -> Array:
+        r"""``(N,)``: :math:`\sum_t \log \pi(a_t \mid s_t)` of a policy ``(S, A)`` or ``(T, S, A)``."""
+        steps = np.arange(self.actions.shape[1])
+        per_step = np.broadcast_to(policy, (steps.size, *policy.shape[-2:]))
+        with np.errstate(divide="ignore"):
+            return np.sum(np.log(per_step[steps, self.states[:, :-1], self.actions]), axis=1)
+
+
+def enumerate_trajectories(mdp: MDP, max_trajectories: int = 1_000_000) -> Trajectories:
+    """Every trajectory of positive probability of an MDP with a (short) horizon: the oracle.
+
+    Raises:
+        ValueError: without a horizon, or when there are more than ``max_trajectories``.
+
+    Example:
+        >>> from irl_lib.worlds import gamble
+        >>> paths = enumerate_trajectories(gamble().mdp)
+        >>> float(np.exp(paths.log_dynamics).sum())  # one for each of the two plans
+        2.0
+    """
+    if mdp.horizon is None:
+        raise ValueError("horizon is None: only trajectories of a fixed length can be enumerated")
+    start = np.flatnonzero(mdp.initial)
+    states, actions = start[:, None], np.empty((start.size, 0), dtype=np.int64)
+    log_dynamics = np.log(mdp.initial[start])
+    for _ in range(mdp.horizon):
+        action = np.tile(np.arange(mdp.n_actions), len(states))
+        rows = action * mdp.n_states + np.repeat(states[:, -1], mdp.n_actions)
+        first, counts = mdp.matrix.indptr[rows], np.diff(mdp.matrix.indptr)[rows]
+        total = int(counts.sum())
+        if total > max_trajectories:
+            raise ValueError(
+                f"more than max_trajectories={max_trajectories} trajectories: this is for tiny MDPs, "
+                f"use planning.occupancy for S={mdp.n_states}, T={mdp.horizon}"
+            )
+        parent = np.repeat(np.arange(rows.size), counts)
+        entry = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts) + first[parent]
+        history = parent // mdp.n_actions
+        states = np.column_stack([states[history], mdp.matrix.indices[entry]])
+        actions = np.column_stack([actions[history], action[parent]])
+        log_dynamics = log_dynamics[history] + np.log(mdp.matrix.data[entry])
+    return Trajectories(states, actions, log_dynamics)
+
+
+def check_distribution(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """A copy of ``value`` as a float array that is a distribution along its last axis."""
+    array = check_array(name, value, shape).copy()
+    if (array < 0).any():
+        raise ValueError(f"{name} has the negative entry {array.min():g}; probabilities are >= 0")
+    sums = array.sum(axis=-1, keepdims=True)
+    worst = float(sums.flat[np.argmax(np.abs(sums - 1.0))])
+    if abs(worst - 1.0) > SUM_TOLERANCE:
+        raise ValueError(f"{name} sums to {worst:.9g}; a distribution sums to 1")
+    array /= sums
+    array.setflags(write=False)
+    return array
+
+
+def check_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """``value`` as a finite float array of the given shape."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of numbers of shape {shape}: {error}") from None
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name} is {array[where]} at index {where}; every entry has to be finite")
+    return array
+
+
+def check_reward(mdp: MDP, reward: ArrayLike) -> Array:
+    """A reward table ``(S, A)``; zero in absorbing states where episodes end there."""
+    table = check_array("reward", reward, (mdp.n_states, mdp.n_actions))
+    if mdp.episodic and table[mdp.absorbing].any():
+        state = int(np.flatnonzero(mdp.absorbing & table.any(axis=1))[0])
+        raise ValueError(
+            f"reward is not 0 in the absorbing state {state}: with discount 1 and no horizon an "
+            "episode ends there; put the reward on the step that enters it"
+        )
+    return table
+
+
+def check_policy(mdp: MDP, policy: ArrayLike) -> Array:
+    """A policy ``(S, A)``, or ``(T, S, A)`` when the horizon is finite."""
+    array = np.asarray(policy)
+    shape: tuple[int, ...] = (mdp.n_states, mdp.n_actions)
+    if mdp.horizon is not None and array.ndim == 3:
+        shape = (mdp.horizon, *shape)
+    array = check_array("policy", policy, shape)
+    if (array < 0).any() or np.abs(array.sum(axis=-1) - 1.0).max() > SUM_TOLERANCE:
+        raise ValueError("policy has rows that are no distributions over the actions")
+    return array
+
+
+def feature_matrix(mdp: MDP, features: Any) -> Array | sparse.csr_array:
+    r"""Features as one matrix ``(S*A, K)``, row ``s*A + a`` being :math:`\phi(s, a)`.
+
+    Args:
+        mdp: for the shapes.
+        features: dense ``(S, A, K)``, or ``(S*A, K)`` sparse; features of states alone, ``(S, K)`` dense
+            or sparse, are repeated for each action.
+
+    Raises:
+        ValueError: for another shape, or an entry that is not finite.
+    """
+    n_states, n_actions = mdp.n_states, mdp.n_actions
+    if not sparse.issparse(features):
+        array = np.asarray(features)
+        k = array.shape[-1] if array.ndim else 0
+        shape = (n_states, k) if array.ndim == 2 else (n_states, n_actions, k)
+        array = check_array("features", features, shape)
+        if array.ndim == 2:
+            array = np.repeat(array[:, None], n_actions, axis=1)
+        return array.reshape(n_states * n_actions, k)
+    matrix = sparse.csr_array(features, dtype=np.float64)
+    if not np.isfinite(matrix.data).all():
+        raise ValueError("features has an entry that is not finite")
+    if matrix.shape[0] == n_states and n_actions > 1:
+        return matrix[np.repeat(np.arange(n_states), n_actions)]
+    if matrix.shape[0] != n_states * n_actions:
+        raise ValueError(
+            f"features has shape {matrix.shape}; expected ({n_states * n_actions}, K), a row for each "
+            f"state and action, or ({n_states}, K), a row for each state"
+        )
+    return matrix
+
+
+def _action_major(transitions: Any) -> tuple[sparse.csr_array, int]:
+    """The transitions in any of their three forms as ``(A*S, S)`` CSR, and ``A``."""
+    if sparse.issparse(transitions):
+        rows, n_states = transitions.shape
+        n_actions = rows // n_states if n_states else 0
+        if n_actions < 1 or rows != n_states * n_actions:
+            raise ValueError(f"transitions has shape {transitions.shape}; expected (S*A, S)")
+        order = np.arange(rows).reshape(n_states, n_actions).T.ravel()
+        matrix = sparse.csr_array(transitions, dtype=np.float64)[order]
+    elif isinstance(transitions, list | tuple) and any(map(sparse.issparse, transitions)):
+        n_actions = len(transitions)
+        n_states = transitions[0].shape[1]
+        for a, part in enumerate(transitions):
+            if not sparse.issparse(part) or part.shape != (n_states, n_states):
+                raise ValueError(
+                    f"transitions[{a}] has shape {np.shape(part)}; expected a sparse matrix of shape "
+                    f"({n_states}, {n_states}) for each action"
+                )
+        matrix = sparse.csr_array(sparse.vstack(transitions, format="csr"), dtype=np.float64)
+    else:
+        matrix, n_actions = _from_dense(transitions)
+    return _check_rows(matrix), n_actions
+
+
+def _from_dense(transitions: Any) -> tuple[sparse.csr_array, int]:
+    shape = np.shape(transitions)
+    if len(shape) != 3 or shape[0] != shape[2] or 0 in shape:
+        raise ValueError(f"transitions has shape {shape}; expected (S, A, S)")
+    dense = np.asarray(transitions, dtype=np.float64).transpose(1, 0, 2)
+    return sparse.csr_array(dense.reshape(-1, shape[0])), shape[1]
+
+
+def _check_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+    n_states = matrix.shape[1]
+    matrix.sum_duplicates()
+    if not np.isfinite(matrix.data).all():
+        entry = int(np.flatnonzero(~np.isfinite(matrix.data))[0])
+        s, a = _row_of(matrix, entry, n_states)
+        raise ValueError(f"transitions is {matrix.data[entry]} at s={s}, a={a}; expected finite")
+    if matrix.nnz and matrix.data.min() < 0:
+        entry = int(np.argmin(matrix.data))
+        s, a = _row_of(matrix, entry, n_states)
+        raise ValueError(f"transitions is {matrix.data[entry]:g} at s={s}, a={a}; expected >= 0")
+    sums = np.asarray(matrix.sum(axis=1)).ravel()
+    if np.abs(sums - 1.0).max() > SUM_TOLERANCE:
+        a, s = divmod(int(np.argmax(np.abs(sums - 1.0))), n_states)
+        total = sums[a * n_states + s]
+        raise ValueError(f"transitions sums to {total:.9g} over s' at s={s}, a={a}; expected 1")
+    matrix.data /= np.repeat(sums, np.diff(matrix.indptr))
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _row_of(matrix: sparse.csr_array, entry: int, n_states: int) -> tuple[int, int]:
+    row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
+    action, state = divmod(row, n_states)
+    return state, action
+
+
+def _check_discount(discount: float) -> float:
+    if not isinstance(discount, int | float | np.number) or not 0.0 < discount <= 1.0:
+        raise ValueError(f"discount is {discount!r}; expected a number in (0, 1]")
+    return float(discount)
+
+
+def _check_horizon(horizon: int | None) -> int | None:
+    if horizon is None:
+        return None
+    try:
+        steps = operator.index(horizon)
+    except TypeError:
+        raise ValueError(f"horizon is {horizon!r}; expected a whole number or None") from None
+    if isinstance(horizon, bool) or steps < 1:
+        raise ValueError(f"horizon is {horizon!r}; expected at least 1 step")
+    return steps

@@ -1,0 +1,531 @@
+r"""Planning, hard and soft, and the occupancies that plans lead to.
+
+With reward :math:`r(s,a)`, discount :math:`\gamma` and temperature :math:`\alpha` the soft Bellman recursion is
+
+.. math::
+    Q_t(s,a) = r(s,a) + \gamma\, \mathbb{E}_{s' \sim P(\cdot|s,a)} V_{t+1}(s'), \qquad
+    V_t(s) = \alpha \log \sum_a \exp (Q_t(s,a) / \alpha), \qquad
+    \pi_t(a|s) = \exp((Q_t(s,a) - V_t(s)) / \alpha),
+
+backwards from :math:`V_T = 0` when the horizon is finite, and at its fixed point when it is not.  There
+is one such recursion in this package, :func:`soft_value_iteration`; at temperature zero it is
+:func:`value_iteration`.  The exact posterior over trajectories given optimality
+(:func:`trajectory_posterior`) differs in one place only: the expectation over the next state is
+:math:`\log \mathbb{E} \exp V_{t+1}(s')`, as if luck could be chosen.
+
+All of it runs in log space.  Without a horizon the fixed point is found by Newton's method on
+:math:`V - \mathcal{T}V`, which is policy iteration (soft or hard): each step is one sparse linear system.
+
+References: Ziebart (2010), chapter 6; Levine (2018), sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+from scipy.sparse import linalg
+
+from irl_lib.mdp import MDP, Array, check_policy, check_reward, feature_matrix
+
+DIRECT_LIMIT = 50_000  # states up to which a linear system is factorised rather than iterated
+BLOCK = 8_192  # states per block of a reduction over actions, so that its temporaries stay in cache
+TOLERANCE = (
+    1e-14  # Bellman residual, relative to the largest value, at which a fixed point is found
+)
+TIE = 1e-12  # actions whose relative values differ by less are equally good
+MAX_SWEEPS = 1_000_000
+
+
+class DivergenceError(ValueError):
+    """Without horizon and discount, a reward under which going on for ever pays: no finite value."""
+
+
+class Plan(NamedTuple):
+    """What planning returns; with a finite horizon the first axis is time."""
+
+    q: Array
+    """``(S, A)`` or ``(T, S, A)``."""
+    v: Array
+    """``(S,)`` or ``(T + 1, S)`` with ``v[T] = 0``."""
+    policy: Array
+    """``(S, A)`` or ``(T, S, A)``."""
+
+
+def value_iteration(mdp: MDP, reward: ArrayLike) -> Plan:
+    """The optimal values and a deterministic optimal policy (the first of equally good actions).
+
+    Args:
+        mdp: S states, A actions.
+        reward: ``(S, A)``.
+
+    Raises:
+        ValueError: for a bad reward, or one for which no finite optimal value exists.
+
+    Example:
+        >>> from irl_lib.worlds import two_goal
+        >>> world = two_goal()
+        >>> value_iteration(world.mdp, world.reward).v.round(2)
+        array([ 9. ,  8.1,  9. , 10. ])
+    """
+    return _plan(mdp, check_reward(mdp, reward), 0.0)
+
+
+def soft_value_iteration(mdp: MDP, reward: ArrayLike, temperature: float = 1.0) -> Plan:
+    r"""The soft values and the maximum causal entropy policy.
+
+    Args:
+        mdp: S states, A actions.
+        reward: ``(S, A)``.
+        temperature: :math:`\alpha > 0`, the weight of the entropy.
+
+    Raises:
+        ValueError: for a bad argument, or when the soft value does not converge for this reward (only
+            possible without horizon and discount, when wandering about pays more than it costs).
+
+    Implements: eq-soft-policy, eq-maxent-rl-objective
+    """
+    if not temperature > 0.0 or not np.isfinite(temperature):
+        raise ValueError(f"temperature is {temperature!r}; expected a finite number > 0")
+    return _plan(mdp, check_reward(mdp, reward), float(temperature))
+
+
+def trajectory_posterior(mdp: MDP, reward: ArrayLike) -> Plan:
+    r"""The exact posterior :math:`p(a_t \mid s_t, \mathcal{O}_{t:T-1} = 1)`, by backward messages.
+
+    The messages are :math:`V_t(s) = \log p(\mathcal{O}_{t:T-1} = 1 \mid s_t = s)`, up to the constant of a
+    uniform prior over actions.  With a discount below one the trajectory reward is
+    :math:`\sum_t \gamma^t r(s_t, a_t)`.  The policy has to be read with the posterior's own dynamics
+    (:func:`trajectory_occupancy`): it is optimistic about luck.
+
+    Args:
+        mdp: with a finite horizon.
+        reward: ``(S, A)``.
+
+    Raises:
+        ValueError: for a bad reward or an infinite horizon.
+
+    Implements: eq-optimality-variable, eq-trajectory-posterior, eq-soft-policy
+    """
+    horizon = _finite(mdp)
+    table = _action_major_table(check_reward(mdp, reward))
+    return _backward(
+        mdp, horizon, lambda t, v: mdp.discount**t * table + _log_expect_exp(mdp, v), 1.0
+    )
+
+
+def log_partition(mdp: MDP, plan: Plan) -> float:
+    r"""``log Z`` of a :func:`trajectory_posterior`: :math:`\log \mathbb{E}_{p_0} \exp V_0(s_0)`.
+
+    Implements: eq-partition-function
+    """
+    return float(_log_mean_exp(plan.v[0], mdp.initial))
+
+
+def best_case(mdp: MDP, reward: ArrayLike) -> float:
+    """The most that any trajectory of positive probability collects.
+
+    It is what :func:`trajectory_posterior` plans for as the reward grows: luck is chosen.
+    """
+    table = _action_major_table(check_reward(mdp, reward))
+    v = np.zeros(mdp.n_states)
+    for t in reversed(range(_finite(mdp))):
+        luck = np.maximum.reduceat(v[mdp.matrix.indices], mdp.matrix.indptr[:-1])
+        v = np.max(mdp.discount**t * table + luck.reshape(table.shape), axis=0)
+    return float(v[mdp.initial > 0.0].max())
+
+
+def soft_backup(mdp: MDP, reward: Array, v: Array, temperature: float = 1.0) -> tuple[Array, Array]:
+    """One step of the soft Bellman recursion: ``q`` ``(S, A)`` and the new ``v`` ``(S,)``."""
+    q = np.asarray(mdp.matrix @ v).reshape(mdp.n_actions, mdp.n_states)
+    if mdp.discount != 1.0:
+        q *= mdp.discount
+    q += _action_major_table(reward)
+    return q.T, _soft_max(q, temperature)
+
+
+def policy_value(mdp: MDP, policy: ArrayLike, reward: ArrayLike, temperature: float = 0.0) -> Array:
+    r"""The value of a policy, with ``temperature`` times its entropy as a bonus at every step.
+
+    Args:
+        mdp: S states, A actions.
+        policy: ``(S, A)``, or ``(T, S, A)`` when the horizon is finite.
+        reward: ``(S, A)``.
+        temperature: the weight of :math:`-\log \pi(a|s)`; 0 for the plain return.
+
+    Returns:
+        ``(S,)``, or ``(T + 1, S)`` with ``v[T] = 0`` when the horizon is finite.
+
+    Raises:
+        ValueError: for bad arguments, or a policy that never ends an episode that has to end.
+    """
+    table, pi = check_reward(mdp, reward), check_policy(mdp, policy)
+    gain = np.sum(pi * table, axis=-1) + temperature * _entropy(pi)
+    if mdp.horizon is None:
+        return _evaluate(mdp, pi, gain)
+    v = np.zeros((mdp.horizon + 1, mdp.n_states))
+    pi = np.broadcast_to(pi, (mdp.horizon, *table.shape))
+    gain = np.broadcast_to(gain, (mdp.horizon, mdp.n_states))
+    for t in reversed(range(mdp.horizon)):
+        v[t] = gain[t] + mdp.discount * np.sum(pi[t] * mdp.expect(v[t + 1]), axis=1)
+    return v
+
+
+def occupancy(mdp: MDP, policy: ArrayLike) -> Array:
+    r"""``(S, A)``: how much a policy is where, :math:`\sum_t \gamma^t P(s_t = s, a_t = a)`.
+
+    It sums to :attr:`MDP.mass`.  Where episodes end (no horizon, no discount) it is the expected number
+    of visits before the end.
+
+    Args:
+        mdp: S states, A actions.
+        policy: ``(S, A)``, or ``(T, S, A)`` when the horizon is finite.
+
+    Raises:
+        ValueError: for a bad policy, or one that never ends an episode that has to end.
+    """
+    return unchecked_occupancy(mdp, check_policy(mdp, policy))
+
+
+def unchecked_occupancy(mdp: MDP, policy: Array) -> Array:
+    """:func:`occupancy` for inner loops: the policy comes from a plan and needs no check."""
+    if mdp.horizon is None:
+        return _stationary_occupancy(mdp, policy)[:, None] * policy
+    per_step = np.broadcast_to(policy, (mdp.horizon, *policy.shape[-2:]))
+    return _forward(mdp, mdp.initial, per_step, lambda t, x: mdp.flow(x), mdp.discount)
+
+
+def trajectory_occupancy(mdp: MDP, plan: Plan) -> Array:
+    r"""``(S, A)``: the occupancy under a :func:`trajectory_posterior`, its tilted dynamics included.
+
+    The posterior's next states follow :math:`P(s'|s,a) \exp V_{t+1}(s')`, normalised, and so does its first
+    one.
+    """
+    horizon = _finite(mdp)
+    policy = plan.policy[:horizon]
+
+    def tilted_flow(t: int, x: Array) -> Array:
+        return np.asarray(_tilted(mdp, plan.v[t + 1]).T @ x.T.ravel())
+
+    return _forward(mdp, _tilted_start(mdp, plan), policy, tilted_flow, mdp.discount)
+
+
+def feature_expectations(mdp: MDP, policy: ArrayLike, features: Any) -> Array:
+    r"""``(K,)``: :math:`\mu(\pi, \phi) = \mathbb{E}_\pi \sum_t \gamma^t \phi(s_t, a_t)`.
+
+    Args:
+        mdp: S states, A actions.
+        policy: ``(S, A)``, or ``(T, S, A)`` when the horizon is finite.
+        features: as :func:`irl_lib.mdp.feature_matrix` takes them.
+
+    Implements: eq-feature-expectations
+    """
+    return np.asarray(feature_matrix(mdp, features).T @ occupancy(mdp, policy).ravel())
+
+
+def occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
+    r"""How the occupancy of a soft plan at temperature 1 moves as the reward moves.
+
+    This is the Hessian of :math:`\mathbb{E} V_0`, which the occupancy is the gradient of, applied to a
+    direction: symmetric and positive semi-definite.  It costs as much as one gradient.
+
+    Args:
+        mdp: S states, A actions.
+        plan: from :func:`soft_value_iteration`.
+        direction: ``(S, A)``, the change of the reward.
+
+    Returns:
+        ``(S, A)``, the directional derivative.
+    """
+    dr = check_reward(mdp, direction)
+    if mdp.horizon is None:
+        return _stationary_derivative(mdp, plan, dr)
+    dlog = _log_policy_derivative(mdp, plan, _action_major_table(dr))
+    total = np.zeros((mdp.n_actions, mdp.n_states))
+    state, dstate = mdp.initial, np.zeros(mdp.n_states)
+    for t in range(mdp.horizon):
+        policy = plan.policy[t].T
+        dx = dlog[t]
+        dx *= state
+        dx += dstate
+        dx *= policy
+        state = mdp.flow((policy * state).T)
+        dstate = mdp.flow(dx.T)
+        if mdp.discount != 1.0:
+            dx *= mdp.discount**t
+        total += dx
+    return total.T
+
+
+def trajectory_occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
+    r"""The same for :func:`trajectory_posterior`: the Hessian of ``log Z``, applied to a direction.
+
+    It is the covariance, under the posterior, of visits and of the total reward in that direction.
+    """
+    horizon, dr = _finite(mdp), _action_major_table(check_reward(mdp, direction))
+    kernels = [_tilted(mdp, plan.v[t + 1]) for t in range(horizon)]
+    dv = np.zeros((horizon + 1, mdp.n_states))
+    ahead, dlog = np.empty((horizon, *dr.shape)), np.empty((horizon, *dr.shape))
+    for t in reversed(range(horizon)):
+        ahead[t] = np.asarray(kernels[t] @ dv[t + 1]).reshape(dr.shape)
+        step = mdp.discount**t * dr + ahead[t]
+        dv[t] = np.sum(plan.policy[t].T * step, axis=0)
+        dlog[t] = step - dv[t]
+    state = _tilted_start(mdp, plan)
+    dstate = state * (dv[0] - state @ dv[0])
+    total = np.zeros_like(dr)
+    for t, kernel in enumerate(kernels):
+        x = plan.policy[t].T * state
+        dx = plan.policy[t].T * dstate + x * dlog[t]
+        total += mdp.discount**t * dx
+        state = np.asarray(kernel.T @ x.ravel())
+        dstate = state * dv[t + 1] + np.asarray(kernel.T @ (dx - x * ahead[t]).ravel())
+    return total.T
+
+
+def _log_policy_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
+    """``(T, A, S)``: the derivative of log pi = q - v as the action-major reward moves by ``dr``."""
+    dlog = np.empty((len(plan.q), *dr.shape))
+    dv = np.zeros(mdp.n_states)
+    for t in reversed(range(len(plan.q))):
+        step = np.multiply(mdp.expect(dv).T, mdp.discount, out=dlog[t])
+        step += dr
+        dv = np.einsum("as,as->s", plan.policy[t].T, step)
+        step -= dv
+    return dlog
+
+
+def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
+    chain = _chain(mdp, plan.policy)
+    dv = _solve(chain, np.sum(plan.policy * dr, axis=1))
+    dlog = dr + mdp.discount * mdp.expect(dv) - dv[:, None]
+    x = _stationary_occupancy(mdp, plan.policy)[:, None] * plan.policy
+    dx = x * (dlog - np.sum(plan.policy * dlog, axis=1, keepdims=True))
+    dstate = _solve(chain, mdp.discount * mdp.flow(dx), transposed=True)
+    if mdp.episodic:
+        dstate[mdp.absorbing] = 0.0
+        dx[mdp.absorbing] = 0.0
+    return dstate[:, None] * plan.policy + dx
+
+
+# --- backward: values -------------------------------------------------------------------------
+
+
+def _plan(mdp: MDP, reward: Array, temperature: float) -> Plan:
+    if mdp.horizon is None:
+        return _fixed_point(mdp, reward, temperature)
+    table = _action_major_table(reward)
+
+    def q_of(t: int, v: Array) -> Array:
+        return table + mdp.discount * np.asarray(mdp.matrix @ v).reshape(table.shape)
+
+    return _backward(mdp, mdp.horizon, q_of, temperature)
+
+
+def _backward(
+    mdp: MDP, horizon: int, q_of: Callable[[int, Array], Array], temperature: float
+) -> Plan:
+    """The recursion over time; ``q_of`` gives the action-major ``(A, S)`` q of a step."""
+    shape = (horizon, mdp.n_actions, mdp.n_states)
+    q, policy, v = np.empty(shape), np.empty(shape), np.zeros((horizon + 1, mdp.n_states))
+    for t in reversed(range(horizon)):
+        q[t] = q_of(t, v[t + 1])
+        v[t] = _soft_max(q[t], temperature, policy[t])
+    return Plan(q.transpose(0, 2, 1), v, policy.transpose(0, 2, 1))
+
+
+def _fixed_point(mdp: MDP, reward: Array, temperature: float) -> Plan:
+    """Newton's method on v - Tv, from the value of the uniform policy: it never decreases."""
+    policy = np.full((mdp.n_states, mdp.n_actions), 1.0 / mdp.n_actions)
+    v, last = np.full(mdp.n_states, -np.inf), np.inf
+    for _ in range(1_000):
+        v = _evaluate(mdp, policy, np.sum(policy * reward, axis=1) + temperature * _entropy(policy))
+        plan = _greedy(mdp, reward, v, temperature)
+        residual = float(np.abs(plan.v - v).max(initial=0.0, where=~_ended(mdp)))
+        scale = max(1.0, float(np.abs(v).max()))
+        if not np.isfinite(residual) or scale > 1e200:
+            break
+        # The residual falls quadratically until rounding stops it.
+        if residual <= TOLERANCE * scale or last <= residual <= 1e-9 * scale:
+            return plan
+        policy, last = _improve(policy, plan, temperature), residual
+    kind = "soft value" if temperature else "value"
+    raise DivergenceError(
+        f"the {kind} does not converge for this reward (entries from {reward.min():g} to "
+        f"{reward.max():g}): with discount {mdp.discount:g} and no horizon, going on for ever "
+        "gains more than it costs; lower the reward, the discount or the temperature, or give a horizon"
+    )
+
+
+def _greedy(mdp: MDP, reward: Array, v: Array, temperature: float) -> Plan:
+    q = _action_major_table(reward) + mdp.discount * _action_major_table(mdp.expect(v))
+    policy = np.empty_like(q)
+    new = _soft_max(q, temperature, policy)
+    if mdp.episodic:
+        new[mdp.absorbing] = 0.0
+    return Plan(q.T, new, policy.T)
+
+
+def _improve(previous: Array, plan: Plan, temperature: float) -> Array:
+    """The next policy to evaluate.
+
+    A hard one leaves an action only for a better one: then it ends every episode that the previous one
+    ended, and rounding can't make the iteration cycle.
+    """
+    if temperature:
+        return plan.policy
+    kept = np.sum(previous * plan.q, axis=1)
+    better = plan.v > kept + TIE * np.maximum(1.0, np.abs(plan.v))
+    return np.where(better[:, None], plan.policy, previous)
+
+
+def _soft_max(q: Array, temperature: float, policy: Array | None = None) -> Array:
+    """``(S,)``: the log-sum-exp over actions of action-major ``(A, S)`` q; fills ``policy``."""
+    v = np.empty(q.shape[1])
+    for i in range(0, v.size, BLOCK):
+        part = q[:, i : i + BLOCK]
+        best = part.max(axis=0)
+        if temperature == 0.0:
+            v[i : i + BLOCK] = best
+            if policy is not None:
+                first = (part >= best - TIE * np.maximum(1.0, np.abs(best))).argmax(axis=0)
+                policy[:, i : i + BLOCK] = np.arange(len(q))[:, None] == first
+            continue
+        weights = part - best
+        if temperature != 1.0:
+            weights /= temperature
+        np.exp(weights, out=weights)
+        total = weights.sum(axis=0)
+        v[i : i + BLOCK] = best + temperature * np.log(total)
+        if policy is not None:
+            np.divide(weights, total, out=policy[:, i : i + BLOCK])
+    return v
+
+
+def _entropy(policy: Array) -> Array:
+    """``(..., S)``: the entropy of each row; 0 log 0 = 0."""
+    return -np.sum(policy * np.log(np.where(policy > 0.0, policy, 1.0)), axis=-1)
+
+
+def _log_expect_exp(mdp: MDP, v: Array) -> Array:
+    """``(A, S)``: log E exp v(s')."""
+    best, weights = _next_weights(mdp, v)
+    log_mean = best + np.log(np.add.reduceat(weights, mdp.matrix.indptr[:-1]))
+    return np.asarray(log_mean.reshape(mdp.n_actions, mdp.n_states))
+
+
+def _next_weights(mdp: MDP, v: Array) -> tuple[Array, Array]:
+    """Each row's best v(s'), and P exp(v - best) of each entry, so that nothing underflows."""
+    entries = v[mdp.matrix.indices]
+    best = np.maximum.reduceat(entries, mdp.matrix.indptr[:-1])
+    excess = entries - np.repeat(best, np.diff(mdp.matrix.indptr))
+    return best, mdp.matrix.data * np.exp(excess)
+
+
+# --- forward: occupancies ---------------------------------------------------------------------
+
+
+def _forward(
+    mdp: MDP, start: Array, policy: Array, flow: Callable[[int, Array], Array], discount: float
+) -> Array:
+    total = np.zeros((mdp.n_actions, mdp.n_states)).T
+    state = start
+    for t in range(len(policy)):
+        x = policy[t] * state[:, None]
+        state = flow(t, x)
+        if discount != 1.0:
+            x *= discount**t
+        total += x
+    return total
+
+
+def _tilted(mdp: MDP, v: Array) -> sparse.csr_array:
+    """``(A*S, S)``: P(s'|s,a) exp v(s'), normalised."""
+    _, weights = _next_weights(mdp, v)
+    totals = np.add.reduceat(weights, mdp.matrix.indptr[:-1])
+    weights /= np.repeat(totals, np.diff(mdp.matrix.indptr))
+    parts = (weights, mdp.matrix.indices, mdp.matrix.indptr)
+    return sparse.csr_array(parts, shape=mdp.matrix.shape)
+
+
+def _tilted_start(mdp: MDP, plan: Plan) -> Array:
+    support = mdp.initial > 0.0
+    excess = np.where(support, plan.v[0] - plan.v[0][support].max(), -np.inf)
+    weights = mdp.initial * np.exp(excess)
+    return np.asarray(weights / weights.sum())
+
+
+def _log_mean_exp(v: Array, weights: Array) -> float:
+    support = weights > 0.0
+    best = v[support].max()
+    return float(best + np.log(np.sum(weights[support] * np.exp(v[support] - best))))
+
+
+# --- linear systems ---------------------------------------------------------------------------
+
+
+def _chain(mdp: MDP, policy: Array) -> sparse.csc_array:
+    """``(S, S)``: gamma P_pi, without the steps after the end of an episode."""
+    chain = mdp.discount * mdp.policy_matrix(policy)
+    if mdp.episodic:
+        chain = sparse.diags_array((~mdp.absorbing).astype(np.float64)) @ chain
+    return sparse.csc_array(chain)
+
+
+def _evaluate(mdp: MDP, policy: Array, gain: Array) -> Array:
+    return _solve(_chain(mdp, policy), np.where(_ended(mdp), 0.0, gain))
+
+
+def _stationary_occupancy(mdp: MDP, policy: Array) -> Array:
+    states = _solve(_chain(mdp, policy), mdp.initial, transposed=True)
+    return np.where(_ended(mdp), 0.0, states)
+
+
+def _solve(chain: sparse.csc_array, right: Array, transposed: bool = False) -> Array:
+    """x of (I - chain) x = right, or of its transpose; one step of iterative refinement."""
+    if chain.shape[0] > DIRECT_LIMIT:
+        return _sweep(chain.T.tocsr() if transposed else chain.tocsr(), right)
+    system = sparse.csc_array(sparse.eye_array(chain.shape[0], format="csc") - chain)
+    try:
+        factors = linalg.splu(system)
+    except RuntimeError:
+        raise ValueError(
+            "the policy never reaches an absorbing state from some state, so that its value "
+            "without horizon and discount is not finite"
+        ) from None
+    side = "T" if transposed else "N"
+    x = factors.solve(right, side)
+    matrix = system.T if transposed else system
+    return np.asarray(x + factors.solve(right - matrix @ x, side))
+
+
+def _sweep(matrix: sparse.csr_array, right: Array) -> Array:
+    x = right.copy()
+    for _ in range(MAX_SWEEPS):
+        new = right + matrix @ x
+        change, scale = float(np.abs(new - x).max()), max(1.0, float(np.abs(new).max()))
+        x = new
+        if change <= TOLERANCE * scale:
+            return x
+    raise ValueError(f"the values did not settle in {MAX_SWEEPS} sweeps: lower the discount")
+
+
+def _ended(mdp: MDP) -> Any:
+    return mdp.absorbing if mdp.episodic else np.zeros(mdp.n_states, dtype=bool)
+
+
+def _action_major_table(table: Array) -> Array:
+    """``(A, S)``, contiguous; without a copy for what this module returns."""
+    return np.ascontiguousarray(table.T)
+
+
+def _finite(mdp: MDP) -> int:
+    if mdp.horizon is None:
+        raise ValueError(
+            "horizon is None: a distribution over trajectories needs a finite one; "
+            "soft_value_iteration takes infinite horizons"
+        )
+    return mdp.horizon

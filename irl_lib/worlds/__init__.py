@@ -1,0 +1,7 @@
+"""Problems to solve: each function returns a :class:`World` and takes ``seed`` where it draws anything."""
+
+from irl_lib.worlds.base import World
+from irl_lib.worlds.gridworld import gridworld
+from irl_lib.worlds.textbook import chain, gamble, random_mdp, two_goal
+
+__all__ = ["World", "chain", "gamble", "gridworld", "random_mdp", "two_goal"]

@@ -1,0 +1,122 @@
+"""Small MDPs whose answers can be worked out by hand, and random ones for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from irl_lib.mdp import MDP
+from irl_lib.worlds.base import World
+
+
+def chain(length: int = 5, horizon: int | None = None, discount: float = 0.9) -> World:
+    """States in a row; actions left and right; features of a state: its position, and whether it is the last.
+
+    Raises:
+        ValueError: when ``length`` is below 2.
+    """
+    if length < 2:
+        raise ValueError(f"length is {length}; expected at least 2 states")
+    states = np.arange(length)
+    transitions = np.zeros((length, 2, length))
+    transitions[states, 0, np.maximum(states - 1, 0)] = 1.0
+    transitions[states, 1, np.minimum(states + 1, length - 1)] = 1.0
+    per_state = np.stack([states / (length - 1), states == length - 1], axis=1)
+    features = np.repeat(per_state[:, None], 2, axis=1)
+    weights = np.array([0.5, 1.0])
+    return World(
+        MDP(transitions, np.eye(length)[0], discount, horizon),
+        features,
+        weights,
+        features @ weights,
+        np.stack([states, np.zeros(length)], axis=1).astype(float),
+        ("position", "end"),
+    )
+
+
+def gamble(stake: float = 2.0, chance: float = 0.25) -> World:
+    r"""One decision between a safe step and a bet; then one step in which luck is paid out.
+
+    From state 0, action 0 goes to ``safe`` (reward 0); action 1 goes to ``win`` with probability
+    ``chance`` and to ``lose`` otherwise.  The second step, whatever the action, pays ``stake`` in
+    ``win``, ``-stake`` in ``lose`` and nothing in ``safe``.  The posterior over trajectories given
+    optimality plans as if luck could be chosen; the maximum causal entropy policy does not.
+
+    Raises:
+        ValueError: when ``chance`` is not in (0, 1).
+    """
+    if not 0.0 < chance < 1.0:
+        raise ValueError(f"chance is {chance!r}; expected a probability in (0, 1)")
+    start, safe, win, lose = range(4)
+    transitions = np.zeros((4, 2, 4))
+    transitions[start, 0, safe] = 1.0
+    transitions[start, 1, [win, lose]] = [chance, 1.0 - chance]
+    transitions[[safe, win, lose], :, [safe, win, lose]] = 1.0
+    features = np.zeros((4, 2, 1))
+    features[win], features[lose] = 1.0, -1.0
+    weights = np.array([stake])
+    positions = np.array([[0.0, 0.0], [1.0, 0.5], [1.0, -0.25], [1.0, -0.75]])
+    return World(
+        MDP(transitions, np.eye(4)[start], 1.0, 2),
+        features,
+        weights,
+        features @ weights,
+        positions,
+        ("payout",),
+    )
+
+
+def two_goal(discount: float = 0.9) -> World:
+    """A corridor of four states with a goal at each end, the right one worth a little more.
+
+    States: left goal, two in the middle, right goal; actions left and right; the start is in the middle.
+    Both goals are absorbing.
+    """
+    transitions = np.zeros((4, 2, 4))
+    transitions[[0, 3], :, [0, 3]] = 1.0
+    transitions[[1, 2], 0, [0, 1]] = 1.0
+    transitions[[1, 2], 1, [2, 3]] = 1.0
+    features = np.repeat(np.eye(4)[:, None, [0, 3]], 2, axis=1)
+    weights = np.array([0.9, 1.0])
+    positions = np.stack([np.arange(4.0), np.zeros(4)], axis=1)
+    mdp = MDP(transitions, [0.0, 0.5, 0.5, 0.0], discount)
+    names = ("left goal", "right goal")
+    return World(mdp, features, weights, features @ weights, positions, names)
+
+
+def random_mdp(
+    n_states: int,
+    n_actions: int,
+    n_features: int,
+    seed: int | np.random.Generator,
+    discount: float = 0.9,
+    horizon: int | None = None,
+    branching: int = 2,
+    n_absorbing: int = 0,
+) -> World:
+    """Random transitions to ``branching`` next states, normal features and weights.
+
+    The last ``n_absorbing`` states are absorbing, with features zero; every other state can reach them.
+
+    Raises:
+        ValueError: when ``branching`` or ``n_absorbing`` doesn't fit the number of states.
+    """
+    if not 1 <= branching <= n_states or not 0 <= n_absorbing < n_states:
+        raise ValueError(
+            f"branching is {branching} and n_absorbing is {n_absorbing}; expected 1 to {n_states} and "
+            f"0 to {n_states - 1}"
+        )
+    rng = np.random.default_rng(seed)
+    shape = (n_states, n_actions)
+    transitions = np.zeros((*shape, n_states))
+    targets = np.argsort(rng.random((*shape, n_states)), axis=2)[..., :branching]
+    rows = rng.dirichlet(np.ones(branching), size=shape)
+    np.put_along_axis(transitions, targets, rows, axis=2)
+    features = rng.normal(size=(*shape, n_features))
+    for s in range(n_states - n_absorbing, n_states):
+        transitions[:, :, s] += 0.1
+        transitions[s] = np.eye(n_states)[s]
+        features[s] = 0.0
+    transitions /= transitions.sum(axis=2, keepdims=True)
+    weights = rng.normal(size=n_features)
+    mdp = MDP(transitions, rng.dirichlet(np.ones(n_states)), discount, horizon)
+    return World(mdp, features, weights, features @ weights, rng.random((n_states, 2)))
