@@ -33,43 +33,37 @@ def chain(length: int = 5, horizon: int | None = None, discount: float = 0.9) ->
     )
 
 
-def gamble(stake: float = 2.0, chance: float = 0.25) -> World:
+def gamble(win: float = 2.0, lose: float = -4.0, chance: float = 0.5) -> World:
     r"""One decision between a safe step and a bet; then one step in which luck is paid out.
 
-    From state 0, action 0 goes to ``safe`` (reward 0); action 1 goes to ``win`` with probability
-    ``chance`` and to ``lose`` otherwise.  The second step, whatever the action, pays ``stake`` in
-    ``win``, ``-stake`` in ``lose`` and nothing in ``safe``.  The posterior over trajectories given
-    optimality plans as if luck could be chosen; the maximum causal entropy policy does not.
+    From ``start``, action 0 goes to ``safe`` and action 1 to ``won`` with probability ``chance``, else
+    to ``lost``.  The second step, whatever the action, pays ``win`` in ``won``, ``lose`` in ``lost``
+    and nothing in ``safe``.  The posterior over trajectories given optimality plans as if luck
+    could be chosen; the maximum causal entropy policy does not.
 
     Raises:
         ValueError: when ``chance`` is not in (0, 1).
     """
     if not 0.0 < chance < 1.0:
         raise ValueError(f"chance is {chance!r}; expected a probability in (0, 1)")
-    start, safe, win, lose = range(4)
+    start, safe, won, lost = range(4)
     transitions = np.zeros((4, 2, 4))
     transitions[start, 0, safe] = 1.0
-    transitions[start, 1, [win, lose]] = [chance, 1.0 - chance]
-    transitions[[safe, win, lose], :, [safe, win, lose]] = 1.0
-    features = np.zeros((4, 2, 1))
-    features[win], features[lose] = 1.0, -1.0
-    weights = np.array([stake])
+    transitions[start, 1, [won, lost]] = [chance, 1.0 - chance]
+    transitions[[safe, won, lost], :, [safe, won, lost]] = 1.0
+    features = np.zeros((4, 2, 2))
+    features[won, :, 0] = features[lost, :, 1] = 1.0
+    weights = np.array([win, lose])
     positions = np.array([[0.0, 0.0], [1.0, 0.5], [1.0, -0.25], [1.0, -0.75]])
-    return World(
-        MDP(transitions, np.eye(4)[start], 1.0, 2),
-        features,
-        weights,
-        features @ weights,
-        positions,
-        ("payout",),
-    )
+    mdp = MDP(transitions, np.eye(4)[start], 1.0, 2)
+    return World(mdp, features, weights, features @ weights, positions, ("won", "lost"))
 
 
 def two_goal(discount: float = 0.9) -> World:
     """A corridor of four states with a goal at each end, the right one worth a little more.
 
-    States: left goal, two in the middle, right goal; actions left and right; the start is in the middle.
-    Both goals are absorbing.
+    States: left goal, two in the middle, right goal; actions left and right; the start is in the
+    middle. Both goals are absorbing.
     """
     transitions = np.zeros((4, 2, 4))
     transitions[[0, 3], :, [0, 3]] = 1.0
@@ -95,7 +89,8 @@ def random_mdp(
 ) -> World:
     """Random transitions to ``branching`` next states, normal features and weights.
 
-    The last ``n_absorbing`` states are absorbing, with features zero; every other state can reach them.
+    The last ``n_absorbing`` states are absorbing, with features zero; every other state can reach
+    them.
 
     Raises:
         ValueError: when ``branching`` or ``n_absorbing`` doesn't fit the number of states.
