@@ -1,0 +1,157 @@
+"""A stand-in for Colab's runtime, as near as a test can get to it without a network.
+
+The packages are Colab's versions, in an environment that is made once for each list of versions
+and kept in ``.cache``.  Each run gets an environment of its own on top of it, so that what a
+notebook's bootstrap installs lands where nothing else sees it, by the very command that runs on
+Colab.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+
+HERE = Path(__file__).resolve().parent / "colab"
+STAND_IN = HERE / "stand_in"
+CONSTRAINTS = HERE / "constraints.txt"
+PACKAGES = ("numpy", "scipy", "matplotlib", "networkx", "tqdm", "ipython", "ipykernel")
+VERSION = "3.13"
+INSTALL_SECONDS = 600
+
+
+class NoRuntimeError(Exception):
+    """The environment could not be made; the text says why."""
+
+
+def says(python: str | Path, code: str) -> str:
+    """What an interpreter prints, or nothing if it does not run."""
+    try:
+        done = subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def find_python() -> Path:
+    """An interpreter of Colab's Python version, or else the one that runs the tests."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [*sorted(pyenv.glob(f"{VERSION}*/bin/python{VERSION}"), reverse=True)]
+    on_path = shutil.which(f"python{VERSION}")
+    for python in [*([Path(on_path)] if on_path else []), *found]:
+        if says(python, "import sys; print('%d.%d' % sys.version_info[:2])") == VERSION:
+            return python
+    return Path(sys.executable)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what ties it to the book's own."""
+    dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONWARNINGS", "MPLBACKEND")
+    return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def run(*command: str | Path) -> None:
+    """Run a command.
+
+    Raises:
+        NoRuntimeError: with the end of what it said, if it fails or takes too long.
+    """
+    try:
+        subprocess.run(
+            command,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=INSTALL_SECONDS,
+        )
+    except subprocess.CalledProcessError as error:
+        raise NoRuntimeError(f"{command[0]} failed: {error.stderr[-600:]}") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoRuntimeError(str(error)) from None
+
+
+def colab_environment(cache: Path, python: Path) -> Path:
+    """The interpreter of an environment with Colab's versions; made if it is not there yet.
+
+    Raises:
+        NoRuntimeError: if it is not there and its packages cannot be installed.
+    """
+    version = says(python, "import sys; print(sys.version)")
+    stated = f"{CONSTRAINTS.read_text(encoding='utf-8')}{PACKAGES}{version}"
+    folder = cache / f"colab-{hashlib.sha256(stated.encode()).hexdigest()[:12]}"
+    complete = folder / "complete"
+    if not complete.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        run(python, "-m", "venv", folder)
+        pip = [folder / "bin" / "python", "-m", "pip", "install", "-q"]
+        run(*pip, "-c", CONSTRAINTS, *PACKAGES)
+        complete.touch()
+    return folder / "bin" / "python"
+
+
+def overlay(folder: Path, base: Path) -> Path:
+    """The interpreter of a fresh environment that also sees all packages of another one."""
+    packages = says(base, "import sysconfig; print(sysconfig.get_path('purelib'))")
+    options = ["--without-pip"] if (Path(packages) / "pip").is_dir() else []
+    run(base, "-m", "venv", *options, folder)
+    python = folder / "bin" / "python"
+    own = Path(says(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
+    (own / "base.pth").write_text(f"{packages}\n", encoding="utf-8")
+    return python
+
+
+def kernel(folder: Path, python: Path, site: str) -> AsyncKernelManager:
+    """A kernel of that interpreter in which, as on Colab, ``google.colab`` is loaded already."""
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {
+        "argv": [*argv, "--IPKernelApp.exec_lines=import google.colab"],
+        "display_name": "Colab",
+        "language": "python",
+        "env": {
+            "PYTHONPATH": str(STAND_IN),
+            "IRL_BOOK_SITE": site,
+            "IPYTHONDIR": str(folder / "ipython"),
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        },
+    }
+    where = folder / "kernels" / "colab"
+    where.mkdir(parents=True)
+    (where / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    specs = KernelSpecManager(kernel_dirs=[str(folder / "kernels")], ensure_native_kernel=False)
+    return AsyncKernelManager(kernel_name="colab", kernel_spec_manager=specs)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A file server that does not print each request."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is inherited
+        """Say nothing."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on localhost while the block runs; gives its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,477 @@
+"""The Colab flavour of each chapter: plain Markdown, the same code, and it runs as on Colab."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from email import message_from_string
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+import colab_runtime as runtime
+import irl_book_common as common
+from irl_book_colab import Translator, UntranslatableError, bootstrap_source, flavour, quote
+from irl_book_site import build_wheel, package_files, wheel_name, wheel_version
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = common.chapters(ROOT) if (ROOT / "_toc.yml").is_file() else []
+SITE = str(common.load_yaml(ROOT / "_config.yml")["html"]["baseurl"]).rstrip("/")
+PYTHON = runtime.find_python()
+PYTHON_NAME = "python" + runtime.says(PYTHON, "import sys; print('%d.%d' % sys.version_info[:2])")
+BOOTSTRAP_SECONDS = 10
+CELL_SECONDS = 300
+TORCH = re.compile(r"^\s*(?:import|from) torch\b", re.MULTILINE)
+LEFTOVERS = {
+    "a target": r"^\s*\([\w-]+\)=\s*$",
+    "a label": r"FORMULA[ \t]*\([\w:-]+\)|\(eq-[\w-]+\)",
+    "a substitution": r"\{\{",
+    "a comment or a break": r"^(?:%|\+\+\+)",
+    "a link into the sources": r"\]\((?!https?://)",
+}
+DIRECTIVE = re.compile(r"^[\s>]*(?::{3,}|[`~]{3,}\s*\{)", re.MULTILINE)
+CODE_BLOCK = re.compile(r"^(`{3,}|~{3,})[^{\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
+CODE_SPAN = re.compile(r"(\{[A-Za-z][\w:+.-]*\})?(?<!`)(`+)(?!`)(.+?)(?<!`)\2(?!`)", re.DOTALL)
+FORMULA = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$(?!\s)(?:[^$\\]|\\.)+?\$", re.DOTALL)
+
+every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
+
+
+def leftovers(markdown: str) -> list[str]:
+    """What in a piece of Markdown only MyST understands; quoted code may hold anything."""
+    text = CODE_BLOCK.sub("", markdown)
+    roles = ["a role"] if any(role for role, _, _ in CODE_SPAN.findall(text)) else []
+    plain = FORMULA.sub("FORMULA", CODE_SPAN.sub("", text))
+    return roles + [
+        what for what, form in LEFTOVERS.items() if re.search(form, plain, re.MULTILINE)
+    ]
+
+
+def written(site: Path, chapter: common.Chapter) -> NotebookNode:
+    """The flavour of a chapter as it is published."""
+    return nbformat.read(site / "colab" / f"{chapter.name}.ipynb", as_version=4)
+
+
+def code_of(cells: list[Any]) -> list[str]:
+    """The code of code cells."""
+    return [common.source(cell) for cell in cells if cell["cell_type"] == "code"]
+
+
+# ---- the files
+
+
+def test_there_is_one_for_each_chapter(site: Path) -> None:
+    assert CHAPTERS
+    names = {path.stem for path in (site / "colab").glob("*.ipynb")}
+    assert names == {chapter.name for chapter in CHAPTERS}
+
+
+@every_chapter
+def test_it_is_a_valid_notebook(site: Path, chapter: common.Chapter) -> None:
+    made = written(site, chapter)
+    assert (made.nbformat, made.nbformat_minor) == (4, 5)
+    nbformat.validate(made)
+    ids = [cell["id"] for cell in made.cells]
+    assert len(ids) == len(set(ids))
+
+
+@every_chapter
+def test_nothing_is_left_that_only_myst_understands(site: Path, chapter: common.Chapter) -> None:
+    texts = [cell.source for cell in written(site, chapter).cells if cell.cell_type == "markdown"]
+    assert [(text, found) for text in texts if (found := leftovers(text))] == []
+
+
+@every_chapter
+def test_code_and_outputs_are_the_chapters_own(site: Path, chapter: common.Chapter) -> None:
+    made = [cell for cell in written(site, chapter).cells if cell.cell_type == "code"]
+    source = nbformat.read(chapter.path, as_version=4)
+    own = [cell for cell in source.cells if cell.cell_type == "code"]
+    assert code_of(made[1:]) == code_of(own)
+    assert [cell.outputs for cell in made[1:]] == [cell.outputs for cell in own]
+
+
+@every_chapter
+def test_it_begins_with_its_place_and_the_bootstrap(site: Path, chapter: common.Chapter) -> None:
+    first, second = written(site, chapter).cells[:2]
+    assert first.cell_type == "markdown"
+    assert f"{SITE}/{chapter.docname}.html" in first.source
+    assert second.source == bootstrap_source(SITE, wheel_name(ROOT), wheel_version(ROOT))
+
+
+@every_chapter
+def test_equations_have_the_numbers_of_the_page(site: Path, chapter: common.Chapter) -> None:
+    page = BeautifulSoup((site / f"{chapter.docname}.html").read_text("utf-8"), "html.parser")
+    numbers = [tag.get_text().strip("()#¶ \n") for tag in page.select("article .math .eqno")]
+    text = "\n".join(cell.source for cell in written(site, chapter).cells)
+    tags = re.findall(r"\\tag\{([^{}]*)\}", text)
+    assert tags
+    assert sorted(tags) == sorted(number.strip("()") for number in numbers)
+
+
+@every_chapter
+def test_every_link_into_the_site_is_alive(site: Path, chapter: common.Chapter) -> None:
+    anchors: dict[Path, set[str]] = {}
+    dead = []
+    for cell in written(site, chapter).cells:
+        if cell.cell_type != "markdown":
+            continue
+        for target in re.findall(rf"\]\({re.escape(SITE)}/([^)]*)\)", cell.source):
+            name, _, anchor = target.partition("#")
+            path = site / (name or "index.html")
+            if path.suffix == ".html" and path not in anchors and path.is_file():
+                tree = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+                anchors[path] = {str(tag["id"]) for tag in tree.find_all(id=True)}
+            if not path.is_file() or (anchor and anchor not in anchors[path]):
+                dead.append(target)
+    assert dead == []
+
+
+# ---- the wheel
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
+    with zipfile.ZipFile(site / "wheels" / wheel_name(ROOT)) as wheel:
+        held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        own = [path for path in package_files(ROOT) if path.parts[len(ROOT.parts)] == "irl_lib"]
+        assert held == {path.relative_to(ROOT).as_posix() for path in own}
+        for path in own:
+            name = path.relative_to(ROOT).as_posix()
+            if name != "irl_lib/__init__.py":
+                assert wheel.read(name) == path.read_bytes()
+
+
+def test_the_wheel_asks_for_numpy_and_scipy_alone(site: Path) -> None:
+    with zipfile.ZipFile(site / "wheels" / wheel_name(ROOT)) as wheel:
+        name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        stated = message_from_string(wheel.read(name).decode())
+    needed = [text for text in stated.get_all("Requires-Dist", []) if "extra ==" not in text]
+    assert sorted(re.split(r"[^\w-]", text)[0] for text in needed) == ["numpy", "scipy"]
+    assert stated["Version"] == wheel_version(ROOT)
+
+
+def test_there_is_one_wheel(site: Path) -> None:
+    assert [path.name for path in (site / "wheels").iterdir()] == [wheel_name(ROOT)]
+
+
+def test_building_again_gives_the_same_bytes_and_leaves_no_trace(
+    site: Path, tmp_path: Path
+) -> None:
+    before = {path.name for path in ROOT.iterdir()}
+    again = build_wheel(ROOT, tmp_path)
+    published = (site / "wheels" / again.name).read_bytes()
+    assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(published).digest()
+    assert {path.name for path in ROOT.iterdir()} == before
+
+
+def test_the_version_changes_with_the_code(tmp_path: Path) -> None:
+    (tmp_path / "irl_lib").mkdir()
+    init = tmp_path / "irl_lib" / "__init__.py"
+    init.write_text('__version__ = "0.1.0"\n')
+    before = wheel_version(tmp_path)
+    init.write_text('__version__ = "0.1.0"\nx = 1\n')
+    assert wheel_version(tmp_path) != before
+    assert before.startswith("0.1.0+src.")
+
+
+def test_the_published_folder_is_lean(site: Path) -> None:
+    mathjax = site / "_static" / "mathjax"
+    assert (mathjax / "tex-chtml-full.js").is_file()
+    assert sum(p.stat().st_size for p in mathjax.rglob("*") if p.is_file()) < 2_000_000
+    assert not list(site.rglob("*thebe*"))
+    assert (site / ".nojekyll").is_file()
+
+
+# ---- running it
+
+
+def unavailable(reason: str) -> None:
+    """Skip, or fail where the runtime must be there."""
+    if os.environ.get("REQUIRE_COLAB") == "1":
+        pytest.fail(f"REQUIRE_COLAB is set, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def colab() -> Path:
+    """The interpreter of the environment with Colab's versions."""
+    try:
+        return runtime.colab_environment(ROOT / ".cache", PYTHON)
+    except runtime.NoRuntimeError as reason:
+        unavailable(f"no environment with Colab's versions: {reason}")
+        raise
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    """The site, served from localhost."""
+    with runtime.served(site) as where:
+        yield where
+
+
+AFTERWARDS = """
+import importlib.metadata, sysconfig, irl_lib
+print(irl_lib.__file__)
+for found in importlib.metadata.distributions(path=[sysconfig.get_path("purelib")]):
+    print(found.metadata["Name"])
+"""
+
+
+def execute(made: NotebookNode, folder: Path, python: Path, address: str) -> list[float]:
+    """Run a notebook from the first cell to the last in an empty folder; seconds of each cell."""
+    (folder / "content").mkdir()
+    client = NotebookClient(
+        made,
+        km=runtime.kernel(folder, python, address),
+        timeout=CELL_SECONDS,
+        startup_timeout=120,
+        resources={"metadata": {"path": str(folder / "content")}},
+    )
+    seconds = []
+    with client.setup_kernel():
+        for index, cell in enumerate(made.cells):
+            start = time.perf_counter()
+            client.execute_cell(cell, index)
+            seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def printed(cell: NotebookNode) -> str:
+    """What a cell printed."""
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: f"{chapter.name}-{PYTHON_NAME}")
+def test_it_runs_to_the_end(
+    site: Path, chapter: common.Chapter, address: str, tmp_path: Path, request: Any
+) -> None:
+    made = written(site, chapter)
+    needs_torch = any(TORCH.search(text) for text in code_of(made.cells))
+    base = Path(sys.executable) if needs_torch else request.getfixturevalue("colab")
+    interpreter = runtime.overlay(tmp_path / "overlay", base)
+    made.cells.append(nbformat.v4.new_code_cell(AFTERWARDS))
+    seconds = execute(made, tmp_path, interpreter, address)
+    assert seconds[1] < BOOTSTRAP_SECONDS
+    assert printed(made.cells[1]).startswith(f"irl_lib {wheel_version(ROOT)}, from {address}")
+    where, *installed = printed(made.cells[-1]).split()
+    assert Path(where).is_relative_to(tmp_path / "overlay"), "it was not the wheel that ran"
+    assert {name.replace("-", "_") for name in installed} - {"pip"} == {"irl_lib"}
+
+
+# ---- the bootstrap alone
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that can install the wheel without touching another."""
+    return runtime.overlay(tmp_path_factory.mktemp("bootstrap") / "overlay", Path(sys.executable))
+
+
+def bootstrapped(python: Path, address: str, before: str, **paths: Path) -> tuple[int, str]:
+    """Run the bootstrap in a new process, after some other code; its status and all it said."""
+    code = bootstrap_source(SITE, wheel_name(ROOT), wheel_version(ROOT))
+    search = os.pathsep.join(str(path) for path in [runtime.STAND_IN, *paths.values()])
+    done = subprocess.run(
+        [python, "-c", f"{before}\n{code}"],
+        env={**runtime.environment(), "PYTHONPATH": search, "IRL_BOOK_SITE": address},
+        cwd=python.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_elsewhere_the_bootstrap_does_nothing(fresh: Path) -> None:
+    assert bootstrapped(fresh, "http://127.0.0.1:9", "") == (0, "")
+
+
+def test_it_replaces_what_an_older_notebook_left_in_the_session(fresh: Path, address: str) -> None:
+    before = "import google.colab, sys, types\nsys.modules['irl_lib'] = types.ModuleType('irl_lib')"
+    status, said = bootstrapped(fresh, address, before)
+    assert (status, said) == (0, f"irl_lib {wheel_version(ROOT)}, from {address}\n")
+
+
+def test_it_refuses_to_go_on_with_another_version(
+    fresh: Path, address: str, tmp_path: Path
+) -> None:
+    (tmp_path / "irl_lib.py").write_text("__version__ = '0.0.1'\n")
+    status, said = bootstrapped(fresh, address, "import google.colab", stale=tmp_path)
+    assert status == 1
+    assert f"irl_lib is 0.0.1 from {tmp_path}" in said
+    assert f"not {wheel_version(ROOT)}" in said
+    assert "Disconnect and delete runtime" in said
+
+
+def test_it_says_which_wheel_it_could_not_get(fresh: Path, address: str) -> None:
+    status, said = bootstrapped(fresh, f"{address}/nowhere", "import google.colab")
+    assert status == 1
+    assert f"could not be installed from {address}/nowhere/wheels/irl_lib-" in said
+
+
+# ---- the translation
+
+
+class Everything:
+    """A resolver that knows every label, and gives it away."""
+
+    def reference(self, role: str, target: str, text: str) -> str:
+        """The role and the target."""
+        if role == "nonsense":
+            raise UntranslatableError(role)
+        return f"<{text or target}>"
+
+    def number(self, label: str) -> str:
+        """Always the same number."""
+        return "4.1"
+
+    def link(self, target: str) -> tuple[str, str]:
+        """The target on a made-up site."""
+        return f"https://site/{target}", "its title"
+
+    def image(self, path: str) -> str:
+        """The path on a made-up site."""
+        return f"https://site/{path}"
+
+    def bibliography(self) -> str:
+        """One work."""
+        return "- A. Author. A work."
+
+
+TRANSLATIONS = {
+    "plain": ("Plain *text* with $x_1$.", "Plain *text* with $x_1$."),
+    "role": ("See {eq}`eq-elbo`.", "See <eq-elbo>."),
+    "role with text": ("See {ref}`the $x$ part <part-x>`.", "See <the $x$ part>."),
+    "math role": ("{math}`x^2`", "$x^2$"),
+    "code is left alone": ("`{eq}` and ``{eq}`x` ``", "`{eq}` and ``{eq}`x` ``"),
+    "math is left alone": ("$[a](b) \\{x\\}`y`$", "$[a](b) \\{x\\}`y`$"),
+    "code block is left alone": ("```python\n(x)=\n{eq}`x`\n```", "```python\n(x)=\n{eq}`x`\n```"),
+    "link": ("[text](../book/errata.md)", "[text](https://site/../book/errata.md)"),
+    "link without text": ("[](#label)", "[its title](https://site/#label)"),
+    "outer link": ("[text](https://x.org/a_(b))", "[text](https://x.org/a_(b))"),
+    "image": ("![alt](a.png){width=50%}", "![alt](https://site/a.png)"),
+    "target": ("(here)=\n# Title", "# Title"),
+    "comment": ("% no\nyes", "yes"),
+    "block break": ("a\n+++\nb", "a\nb"),
+    "attributes": ("{.lead}\nText", "Text"),
+    "definition": ("Term\n: means this", "**Term**: means this"),
+    "labelled formula": ("$$\nx\n$$ (eq-x)", "$$\nx \\tag{4.1}\n$$"),
+    "labelled formula in a line": ("$$x$$ (eq-x)", "$$x \\tag{4.1} $$"),
+    "formula": ("$$\nx\n$$", "$$\nx\n$$"),
+    "math directive": ("```{math}\n:label: eq-x\nx\n```", "$$x \\tag{4.1} $$"),
+    "note": (":::{note}\nText.\n:::", "> **Note**\n>\n> Text."),
+    "admonition": (
+        "```{admonition} A {eq}`x`\n:class: tip\nText.\n```",
+        "> **A <x>**\n>\n> Text.",
+    ),
+    "folded": (
+        ":::{dropdown} More\nText.\n:::",
+        "<details>\n<summary>More</summary>\n\nText.\n\n</details>",
+    ),
+    "folded by class": (
+        ":::{admonition} More\n:class: dropdown\nText.\n:::",
+        "<details>\n<summary>More</summary>\n\nText.\n\n</details>",
+    ),
+    "formula in a quote": (":::{tip}\n$$\na\n$$\n:::", "> **Tip**\n>\n> $$ a $$"),
+    "nested": (
+        "::::{note}\n:::{tip}\nText.\n:::\n::::",
+        "> **Note**\n>\n>\n> > **Tip**\n> >\n> > Text.",
+    ),
+    "theorem": (
+        ":::{prf:theorem} Name\n:label: t\nText.\n:::",
+        "**Theorem 4.1 (Name).**\n\nText.",
+    ),
+    "proof": (":::{prf:proof}\nClear.\n:::", "**Proof.** Clear. $\\square$"),
+    "exercise": (
+        "```{exercise} Hard\n:label: ex\nDo.\n```",
+        "#### Exercise 4.1 (Hard)\n\nDo.",
+    ),
+    "solution": (
+        "```{solution} ex\n:class: dropdown\nDone.\n```",
+        "<details>\n<summary>Solution to Exercise 4.1</summary>\n\nDone.\n\n</details>",
+    ),
+    "solution over cells": (
+        "```{solution-start} ex\n```\nSo.",
+        "#### Solution to Exercise 4.1\n\nSo.",
+    ),
+    "end of a solution": ("```{solution-end}\n```", "*End of the solution.*"),
+    "figure": (
+        "```{figure} a.png\n:alt: An a\nThe a of {eq}`x`.\n```",
+        "![An a](https://site/a.png)\n\n*The a of <x>.*",
+    ),
+    "table": ("```{table} Title\n| a |\n|---|\n```", "**Title**\n\n| a |\n|---|"),
+    "references": ("```{bibliography}\n:filter: x\n```", "- A. Author. A work."),
+    "in a list": ("- a\n\n  ```{tip}\n  b\n  ```", "- a\n\n\n  > **Tip**\n  >\n  > b"),
+    "options as yaml": ("```{note}\n---\nclass: x\n---\nText.\n```", "> **Note**\n>\n> Text."),
+}
+
+
+@pytest.mark.parametrize("name", TRANSLATIONS)
+def test_translation(name: str) -> None:
+    source, wanted = TRANSLATIONS[name]
+    assert Translator(Everything()).cell(source) == wanted
+
+
+@pytest.mark.parametrize("name", TRANSLATIONS)
+def test_no_translation_leaves_myst_behind(name: str) -> None:
+    assert leftovers(Translator(Everything()).cell(TRANSLATIONS[name][0])) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["```{mystery}\nx\n```", "{nonsense}`x`", ":::{note}\nno end", "```\nno end"]
+)
+def test_what_cannot_be_translated_is_an_error(text: str) -> None:
+    with pytest.raises(UntranslatableError):
+        Translator(Everything()).cell(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ":::{note}\nx\n:::",
+        "```{note}\nx\n```",
+        "{eq}`x`",
+        "(x)=",
+        "$$x$$ (eq-x)",
+        "{{ x }}",
+        "+++",
+        "[a](../b.md)",
+        "[a](#b)",
+    ],
+)
+def test_leftovers_are_found(text: str) -> None:
+    assert leftovers(f"Before.\n\n{text}\n\nAfter.")
+
+
+def test_display_formulas_in_quotes_stand_on_one_line() -> None:
+    assert quote("a\n\n$$\nx\n= y\n$$\n\nb") == "> a\n>\n> $$ x = y $$\n>\n> b"
+
+
+def test_a_solution_in_one_cell_is_folded() -> None:
+    text = "```{solution-start} ex\n```\nText.\n\n```{solution-end}\n```"
+    assert Translator(Everything()).cell(text).startswith("<details>")
+    assert Translator(Everything()).cell(text).endswith("</details>")
+
+
+def test_hidden_cells_stay_and_captions_are_told() -> None:
+    figure = {"mystnb": {"figure": {"caption": "Two curves, see {eq}`x`."}}}
+    cells = [
+        nbformat.v4.new_code_cell("a = 1", id="a", metadata={"tags": ["remove-cell"]}),
+        nbformat.v4.new_code_cell("plot(a)", id="b", metadata=figure),
+    ]
+    source = nbformat.v4.new_notebook(cells=cells)
+    made = flavour(source, Everything(), "where it is", "bootstrap()")
+    assert code_of(made["cells"]) == ["bootstrap()", "a = 1", "plot(a)"]
+    assert made["cells"][2]["metadata"]["cellView"] == "form"
+    assert made["cells"][4]["source"] == "*Two curves, see <x>.*"
+    assert "cellView" not in source["cells"][0]["metadata"], "the source was changed"
