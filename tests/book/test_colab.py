@@ -51,11 +51,11 @@ every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter:
 def leftovers(markdown: str) -> list[str]:
     """What in a piece of Markdown only MyST understands; quoted code may hold anything."""
     text = CODE_BLOCK.sub("", markdown)
-    roles = ["a role"] if any(role for role, _, _ in CODE_SPAN.findall(text)) else []
+    found = ["a directive"] if DIRECTIVE.search(text) else []
+    found += ["a role"] if any(role for role, _, _ in CODE_SPAN.findall(text)) else []
     plain = FORMULA.sub("FORMULA", CODE_SPAN.sub("", text))
-    return roles + [
-        what for what, form in LEFTOVERS.items() if re.search(form, plain, re.MULTILINE)
-    ]
+    patterns = LEFTOVERS.items()
+    return found + [what for what, form in patterns if re.search(form, plain, re.MULTILINE)]
 
 
 def written(site: Path, chapter: common.Chapter) -> NotebookNode:
