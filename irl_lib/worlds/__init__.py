@@ -2,6 +2,17 @@
 
 from irl_lib.worlds.base import World
 from irl_lib.worlds.gridworld import gridworld
+from irl_lib.worlds.roads import RoadNetwork, road_network, roads
 from irl_lib.worlds.textbook import chain, gamble, random_mdp, two_goal
 
-__all__ = ["World", "chain", "gamble", "gridworld", "random_mdp", "two_goal"]
+__all__ = [
+    "RoadNetwork",
+    "World",
+    "chain",
+    "gamble",
+    "gridworld",
+    "random_mdp",
+    "road_network",
+    "roads",
+    "two_goal",
+]
