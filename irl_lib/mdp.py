@@ -40,8 +40,8 @@ class MDP:
             of one is allowed only where every state can reach an absorbing one.
 
     A state is *absorbing* when every action stays in it with probability one.  With a horizon, or
-    with a discount below one, it is a state like any other: it earns its reward at every step,
-    and its equivalent actions count in an entropy.  With neither, the episode ends there: its value is
+    with a discount below one, it is a state like any other: it earns its reward at every step, and
+    its equivalent actions count in an entropy.  With neither, the episode ends there: its value is
     zero, it is never counted in an occupancy, and its reward has to be zero.
 
     Raises:
@@ -181,8 +181,8 @@ def enumerate_trajectories(mdp: MDP, max_trajectories: int = 1_000_000) -> Traje
     Example:
         >>> from irl_lib.worlds import gamble
         >>> paths = enumerate_trajectories(gamble().mdp)
-        >>> float(np.exp(paths.log_dynamics).sum())  # one for each of the two plans
-        2.0
+        >>> float(np.exp(paths.log_dynamics).sum())  # A**T: one for each plan of actions
+        4.0
     """
     if mdp.horizon is None:
         raise ValueError("horizon is None: only trajectories of a fixed length can be enumerated")
@@ -265,8 +265,8 @@ def feature_matrix(mdp: MDP, features: Any) -> Array | sparse.csr_array:
 
     Args:
         mdp: for the shapes.
-        features: dense ``(S, A, K)``, or ``(S*A, K)`` sparse; features of states alone, ``(S, K)`` dense
-            or sparse, are repeated for each action.
+        features: dense ``(S, A, K)``, or ``(S*A, K)`` sparse; features of states alone, ``(S, K)``
+            dense or sparse, are repeated for each action.
 
     Raises:
         ValueError: for another shape, or an entry that is not finite.
