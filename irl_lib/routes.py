@@ -246,7 +246,7 @@ def sample_routes(
     return found
 
 
-# --- trips ----------------------------------------------------------------------------------------
+# --- trips --------------------------------------------------------------------------------------
 
 
 class Trips(NamedTuple):
@@ -343,7 +343,7 @@ def follow(trips: Trips, mine: Index, step: Callable[[Index, Index], Index]) -> 
     return np.split(np.concatenate(where)[order], np.cumsum(np.bincount(trip))[:-1])
 
 
-# --- the linear system ----------------------------------------------------------------------------
+# --- the linear system --------------------------------------------------------------------------
 
 
 class _NoValueError(ValueError):
@@ -439,7 +439,7 @@ def _underflow(origin: int, goal: int) -> str:
     )
 
 
-# --- the likelihood -------------------------------------------------------------------------------
+# --- the likelihood -----------------------------------------------------------------------------
 
 
 def _evaluate(paths: _Paths, trips: Trips, l2: float) -> tuple[float, Array]:

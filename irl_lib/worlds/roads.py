@@ -278,7 +278,7 @@ def check_segments(name: str, value: ArrayLike, n_segments: int) -> Index:
     return array.astype(np.int64)
 
 
-# --- turns ----------------------------------------------------------------------------------------
+# --- turns --------------------------------------------------------------------------------------
 
 
 def _connect(
@@ -348,7 +348,7 @@ def _kinds(positions: Array, tail: Index, head: Index, origin: Index, target: In
     return np.where(head[target] == tail[origin], 3, kind).astype(np.int64)
 
 
-# --- a graph --------------------------------------------------------------------------------------
+# --- a graph ------------------------------------------------------------------------------------
 
 
 def _networkx() -> Any:
@@ -402,7 +402,7 @@ def _highway(name: tuple[Any, ...], data: dict[str, Any]) -> str:
     return HIGHWAYS[word]
 
 
-# --- a city ---------------------------------------------------------------------------------------
+# --- a city -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
