@@ -68,7 +68,7 @@ PARTS = [
     pytest_part("notebooks", *NBVAL, "notebooks"),
     pytest_part("sources", "tests/book", *(f"--ignore={path}" for path in RENDERED)),
     pytest_part("pages", "tests/book/test_html.py"),
-    pytest_part("browser", "tests/book/test_browser.py"),
+    pytest_part("browser", "tests/book/test_browser.py", "-n2"),
     Part("lint", [sys.executable, "-m", "ruff", "check", "."]),
     Part("format", [sys.executable, "-m", "ruff", "format", "--check", "."]),
     Part("types", [sys.executable, "-m", "mypy"]),

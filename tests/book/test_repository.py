@@ -1,0 +1,268 @@
+"""Tests on the repository: one address, honest instructions, an environment that is all there."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from irl_book_site import build_wheel
+
+TEXT = {
+    ".md",
+    ".py",
+    ".toml",
+    ".yml",
+    ".txt",
+    ".cfg",
+    ".cff",
+    ".css",
+    ".svg",
+    ".bib",
+    ".ipynb",
+    ".json",
+    ".html",
+    "",
+}
+INSTRUCTIONS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "book/start.md",
+    "book/how_to_read.md",
+    "book/results.md",
+)
+# Folders that exist on somebody's machine and nowhere else, and anything outside the repository.
+ELSEWHERE = re.compile(r"(?<![\w.:/-])/(?:root|home|work|opt|tmp|Users)/\w|\.\./shared")
+BLOCKED = ("matplotlib", "networkx", "torch", "tqdm")
+# Wheels for GPUs, which torch brings along on some machines and pins itself.
+FOR_GPUS = ("nvidia-", "cuda-", "triton")
+
+
+def sources(root: Path) -> Iterator[tuple[str, str]]:
+    """The name and the text of each file that git has or would take."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    for name in names.splitlines():
+        path = root / name
+        if path.suffix in TEXT and path.is_file():
+            yield name, path.read_text(encoding="utf-8")
+
+
+def addresses(root: Path) -> tuple[str, str]:
+    """The repository's address and the site's, without what both begin with."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return tuple(
+        address.split("://")[1]
+        for address in (config["repository"]["url"], config["html"]["baseurl"])
+    )
+
+
+def test_each_address_stands_once(root: Path) -> None:
+    for address in addresses(root):
+        found = [name for name, text in sources(root) for _ in range(text.count(address))]
+        assert found == ["_config.yml"], address
+
+
+def test_nothing_names_a_place_outside_the_repository(root: Path) -> None:
+    # Tests of guards against such places must name some.
+    texts = {name: text for name, text in sources(root) if not name.startswith("tests/")}
+    places = ((name, ELSEWHERE.search(text)) for name, text in texts.items())
+    found = {name: match.group() for name, match in places if match}
+    assert found == {}
+
+
+def test_a_place_outside_the_repository_is_noticed() -> None:
+    place = "/".join(["", "home", "someone", "book"])
+    assert ELSEWHERE.search(f"saved in {place}") is not None
+    assert ELSEWHERE.search("see https://example.org/home/page and a/tmp/b") is None
+
+
+# ---- instructions
+
+
+def make_targets(root: Path) -> set[str]:
+    """What `make help` lists."""
+    text = (root / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
+
+
+def test_the_instructions_name_commands_that_exist(root: Path) -> None:
+    pattern = re.compile(r"(?:^|`)make ([a-z]+)", re.MULTILINE)
+    named = {
+        name for page in INSTRUCTIONS for name in pattern.findall((root / page).read_text("utf-8"))
+    }
+    assert {"book", "test", "notebooks"} <= named
+    assert named <= make_targets(root)
+
+
+def test_make_help_lists_every_target(root: Path) -> None:
+    shown = subprocess.run(
+        ["make", "help"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
+    assert {line.split()[1] for line in shown.splitlines()} == make_targets(root)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_files_that_the_instructions_link_to_exist(root: Path, page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)", (root / page).read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert local
+    assert [link for link in local if not (root / link).exists()] == []
+
+
+def test_the_example_in_the_readme_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (root / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_script_of_the_continuous_integration_can_be_run(root: Path) -> None:
+    script = root / ".ci" / "run"
+    assert script.stat().st_mode & stat.S_IXUSR
+    subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_workflows_call_targets_that_exist(root: Path) -> None:
+    workflows = sorted((root / ".github" / "workflows").glob("*.yml"))
+    assert workflows
+    for path in workflows:
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+        commands = [step.get("run", "") for job in jobs for step in job["steps"]]
+        called = {name for command in commands for name in re.findall(r"^make ([a-z]+)", command)}
+        assert called <= make_targets(root)
+
+
+# ---- one version
+
+
+def test_the_version_is_the_same_everywhere(root: Path) -> None:
+    version = metadata.version("irl-lib")
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == version
+    assert f"Version {version}" in (root / "book" / "start.md").read_text(encoding="utf-8")
+    assert f'__version__ = "{version}"' in (root / "irl_lib" / "__init__.py").read_text("utf-8")
+
+
+# ---- the environment
+
+
+def pins(root: Path) -> dict[str, str]:
+    """The pinned version of each package; every line must be a pin, and no package stands twice."""
+    lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line and not line.startswith("#")]
+    assert [line for line in kept if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+    pairs = [
+        (canonicalize_name(name), version) for name, version in (line.split("==") for line in kept)
+    ]
+    assert len(dict(pairs)) == len(pairs), "a package is pinned twice"
+    return dict(pairs)
+
+
+def needs(name: str) -> set[str]:
+    """What an installed package requires on this machine, extras aside."""
+    requirements = map(Requirement, metadata.distribution(name).requires or [])
+    asked = (r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""}))
+    return {canonicalize_name(r.name) for r in asked if not r.name.startswith(FOR_GPUS)}
+
+
+def test_the_environment_is_the_pinned_one(root: Path) -> None:
+    installed = {name: Version(metadata.version(name)).public for name in pins(root)}
+    assert installed == pins(root)
+
+
+def test_everything_that_the_pinned_packages_need_is_pinned(root: Path) -> None:
+    pinned = set(pins(root))
+    missing = {name: lacking for name in pinned if (lacking := needs(name) - pinned)}
+    assert missing == {}
+
+
+def bounds(root: Path) -> dict[str, Requirement]:
+    """The package's own requirements, those of its extras included."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = [
+        *project["dependencies"],
+        *(t for ts in project["optional-dependencies"].values() for t in ts),
+    ]
+    found = {canonicalize_name(r.name): r for r in map(Requirement, texts)}
+    return {name: requirement for name, requirement in found.items() if name != "irl-lib"}
+
+
+def test_the_package_has_lower_bounds_only(root: Path) -> None:
+    specifiers = {name: [s.operator for s in r.specifier] for name, r in bounds(root).items()}
+    assert set(specifiers) >= {"numpy", "scipy", "matplotlib", "networkx"}
+    assert {name: found for name, found in specifiers.items() if found != [">="]} == {}
+
+
+def test_the_bounds_admit_the_pins_and_what_colab_ships(root: Path) -> None:
+    shipped = (root / "tests" / "book" / "colab" / "constraints.txt").read_text(encoding="utf-8")
+    colab = dict(line.split("==") for line in shipped.splitlines() if "==" in line)
+    for name, requirement in bounds(root).items():
+        assert pins(root)[name] in requirement.specifier
+        assert colab[name] in requirement.specifier
+
+
+# ---- the package
+
+
+def run_python(code: str, *path: Path) -> str:
+    """What a fresh interpreter prints, with ``path`` in front of everything installed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+BLOCKING = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {BLOCKED}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package's wheel, which Python can import from as it is."""
+    return build_wheel(root, tmp_path_factory.mktemp("wheels"))
+
+
+def test_the_wheel_needs_numpy_and_scipy_alone(wheel: Path) -> None:
+    code = f"{BLOCKING}\nimport irl_lib, irl_lib.worlds\nprint(irl_lib.__file__)"
+    assert run_python(code, wheel).startswith(str(wheel))
+
+
+@pytest.mark.parametrize(("module", "extra"), [("plotting", "plot")])
+def test_a_missing_extra_is_named(wheel: Path, module: str, extra: str) -> None:
+    code = (
+        f"{BLOCKING}\nimport importlib\n"
+        f"try: importlib.import_module('irl_lib.{module}')\n"
+        "except ImportError as error: print(error)"
+    )
+    assert f"irl_lib[{extra}]" in run_python(code, wheel)
+
+
+def test_importing_the_package_is_quick_and_light() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); import irl_lib; "
+        "print(time.perf_counter() - start, *sys.modules)"
+    )
+    runs = [run_python(code).split() for _ in range(3)]
+    assert min(float(seconds) for seconds, *_ in runs) < 1.0
+    assert set(BLOCKED) & set(runs[0]) == set()
