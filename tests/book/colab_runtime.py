@@ -27,7 +27,8 @@ from jupyter_client.manager import AsyncKernelManager
 
 HERE = Path(__file__).resolve().parent / "colab"
 STAND_IN = HERE / "stand_in"
-CONSTRAINTS = HERE / "constraints.txt"
+# Another list, Colab's current one for instance, can be named in the environment.
+CONSTRAINTS = Path(os.environ.get("COLAB_CONSTRAINTS", HERE / "constraints.txt"))
 PACKAGES = ("numpy", "scipy", "matplotlib", "networkx", "tqdm", "ipython", "ipykernel")
 VERSION = "3.13"
 INSTALL_SECONDS = 600
@@ -35,6 +36,13 @@ INSTALL_SECONDS = 600
 
 class NoRuntimeError(Exception):
     """The environment could not be made; the text says why."""
+
+
+def constraints(text: str) -> list[str]:
+    """The lines ``name==version`` of a list of packages that concern ours; Colab's has hundreds."""
+    pinned = (line.split("#")[0].strip() for line in text.splitlines())
+    named = [(line.split("==")[0].strip().lower(), line) for line in pinned if "==" in line]
+    return sorted(line for name, line in named if name in PACKAGES)
 
 
 def says(python: str | Path, code: str) -> str:
@@ -92,15 +100,17 @@ def colab_environment(cache: Path, python: Path) -> Path:
     Raises:
         NoRuntimeError: if it is not there and its packages cannot be installed.
     """
+    wanted = "\n".join(constraints(CONSTRAINTS.read_text(encoding="utf-8")))
     version = says(python, "import sys; print(sys.version)")
-    stated = f"{CONSTRAINTS.read_text(encoding='utf-8')}{PACKAGES}{version}"
-    folder = cache / f"colab-{hashlib.sha256(stated.encode()).hexdigest()[:12]}"
+    key = hashlib.sha256(f"{wanted}{PACKAGES}{version}".encode()).hexdigest()[:12]
+    folder = cache / f"colab-{key}"
     complete = folder / "complete"
     if not complete.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         run(python, "-m", "venv", folder)
+        (folder / "constraints.txt").write_text(f"{wanted}\n", encoding="utf-8")
         pip = [folder / "bin" / "python", "-m", "pip", "install", "-q"]
-        run(*pip, "-c", CONSTRAINTS, *PACKAGES)
+        run(*pip, "-c", folder / "constraints.txt", *PACKAGES)
         complete.touch()
     return folder / "bin" / "python"
 

@@ -212,6 +212,20 @@ def colab() -> Path:
         raise
 
 
+def test_the_environment_has_colabs_versions(colab: Path) -> None:
+    wanted = runtime.constraints(runtime.CONSTRAINTS.read_text(encoding="utf-8"))
+    assert len(wanted) >= 6
+    for line in wanted:
+        name, version = line.split("==")
+        ask = f"import importlib.metadata as m; print(m.version({name!r}))"
+        assert runtime.says(colab, ask) == version
+
+
+def test_constraints_are_picked_from_a_longer_list() -> None:
+    listed = "absl-py==2.0\ntorch @ https://x/y.whl\nNumPy==2.1.3  # why\n-e git+x\nnumpy-ext==1\n"
+    assert runtime.constraints(listed) == ["NumPy==2.1.3"]
+
+
 @pytest.fixture(scope="session")
 def address(site: Path) -> Iterator[str]:
     """The site, served from localhost."""
@@ -238,7 +252,7 @@ def execute(made: NotebookNode, folder: Path, python: Path, address: str) -> lis
         resources={"metadata": {"path": str(folder / "content")}},
     )
     seconds = []
-    with client.setup_kernel():
+    with client.setup_kernel(cleanup_kc=True):
         for index, cell in enumerate(made.cells):
             start = time.perf_counter()
             client.execute_cell(cell, index)
