@@ -64,14 +64,19 @@ def row(cells: Sequence[nodes.Node], columns: int) -> nodes.row:
     return result
 
 
-def table(header: list[str], widths: list[int], rows: Iterable[list[nodes.Node]]) -> nodes.table:
+def table(
+    header: list[str],
+    widths: list[int],
+    rows: Iterable[list[nodes.Node]],
+    kind: str = "lecture-map",
+) -> nodes.table:
     """A table; each row is a list of block nodes, one for each cell, or one for all of them."""
     columns = len(header)
     group = nodes.tgroup("", cols=columns)
     group.extend(nodes.colspec(colwidth=width) for width in widths)
     group += nodes.thead("", row([paragraph(text) for text in header], columns))
     group += nodes.tbody("", *[row(cells, columns) for cells in rows])
-    return nodes.table("", group, classes=["lecture-map", "colwidths-given"])
+    return nodes.table("", group, classes=[kind, "colwidths-given"])
 
 
 def section(title: str, name: str, *content: nodes.Node) -> nodes.section:

@@ -89,11 +89,13 @@ class Status(SphinxDirective):
         rows = [self.row(chapter, record.get(chapter.name)) for chapter in common.chapters(root)]
         header = ["chapter", "SHA-256", "last run", "time", "memory", "Python", "machine"]
         packages = [[paragraph(name), paragraph(version)] for name, version in versions()]
-        runs = table(header, [25, 16, 13, 8, 12, 9, 17], rows)
+        runs = table(header, [25, 16, 13, 8, 12, 9, 17], rows, "status")
         return [
             section("The chapters", "status-chapters", runs),
             section(
-                "The versions", "status-versions", table(["package", "version"], [5, 5], packages)
+                "The versions",
+                "status-versions",
+                table(["package", "version"], [5, 5], packages, "status"),
             ),
         ]
 
