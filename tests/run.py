@@ -79,8 +79,8 @@ PARTS = [
 def run(part: Part) -> Outcome:
     """Runs one part in the repository's root, its output going straight to the terminal."""
     print(f"\n=== {part.name}: {' '.join(part.command)}", flush=True)
-    # A make above this one would hand its job server down to the book's make.
-    environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
+    # Without what a make above this one would hand down to the makes below.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"

@@ -108,9 +108,8 @@ def test_the_instructions_name_commands_that_exist(root: Path) -> None:
 
 
 def test_make_help_lists_every_target(root: Path) -> None:
-    shown = subprocess.run(
-        ["make", "help"], cwd=root, capture_output=True, text=True, check=True
-    ).stdout
+    command = ["make", "--no-print-directory", "help"]
+    shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in shown.splitlines()} == make_targets(root)
 
 

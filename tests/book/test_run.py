@@ -52,7 +52,7 @@ def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def store(path: Path, *codes: str) -> bytes:
-    """Writes an unexecuted notebook with these cells and an editor's metadata; returns its bytes."""
+    """Writes an unexecuted notebook with an editor's metadata; returns its bytes."""
     cells = [new_markdown_cell("# Title"), *(new_code_cell(code) for code in codes)]
     for cell in cells:
         cell.metadata["editor"] = {"collapsed": True}
