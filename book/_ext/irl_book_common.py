@@ -47,7 +47,7 @@ CHAPTERS_OF_PART = {
     "v5": ("08", "09"),
 }
 CHECKS = re.compile(r"^\s*assert\b|\b(?:np|numpy)\.testing\.|\bcheck\w*\(", re.MULTILINE)
-FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n.*?^\1[`~]*\s*$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^\s*(?P<mark>`{3,}|~{3,})\s*(?P<info>.*?)\s*$")
 DOLLAR_LABEL = re.compile(r"\$\$\s*\(([^()\s]+)\)")
 OPTION_LABEL = re.compile(r"^\s*:label:\s*(eq-\S+)\s*$", re.MULTILINE)
 IMPLEMENTS = re.compile(r"^\s*Implements:((?:[^\n]*,\s*\n)*[^\n]*)", re.MULTILINE)
@@ -178,12 +178,32 @@ def is_check(cell: Cell) -> bool:
     return executed and CHECKS.search(source(cell)) is not None
 
 
+def without_code(markdown: str) -> str:
+    """Markdown without the code blocks in it; the content of directives is Markdown and stays."""
+    kept: list[str] = []
+    directives: list[str] = []
+    code = ""
+    for line in markdown.split("\n"):
+        match = FENCE.match(line)
+        mark, info = (match["mark"], match["info"]) if match else ("", "")
+        if code:
+            code = "" if mark.startswith(code) and not info else code
+            continue
+        if mark and not info and directives and mark.startswith(directives[-1]):
+            directives.pop()
+        elif mark and info.startswith("{") and not info.startswith("{code"):
+            directives.append(mark)
+        elif mark:
+            code = mark
+            continue
+        kept.append(line)
+    return "\n".join(kept)
+
+
 def equation_labels(markdown: str) -> list[str]:
-    """The labels that MyST Markdown gives to equations; code in fences is no Markdown."""
-    fences = (match.group(0) for match in FENCED.finditer(markdown))
-    math = "".join(text for text in fences if text.lstrip("`~").startswith("{math}"))
-    plain = FENCED.sub("", markdown)
-    return DOLLAR_LABEL.findall(plain) + OPTION_LABEL.findall(plain + "\n" + math)
+    """The labels that MyST Markdown gives to equations."""
+    plain = without_code(markdown)
+    return DOLLAR_LABEL.findall(plain) + OPTION_LABEL.findall(plain)
 
 
 def derivations(present: list[Chapter]) -> dict[str, list[Place]]:

@@ -22,7 +22,7 @@ import irl_book_common as common
 
 ANCHORED = ("verifies", "demonstrates")
 NOTHING = "\N{EN DASH}"
-EQUATION_NAME = re.compile(r"\beq-([a-z0-9]+(?:-[a-z0-9]+)*)")
+EQUATION_NAME = re.compile(r"\beq-[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 def cross_reference(document: str, domain: str, kind: str, target: str, text: str) -> nodes.Node:
@@ -239,7 +239,7 @@ def link_equations(
     derived = common.derivations(common.chapters(Path(app.srcdir)))
 
     def linked(match: re.Match[str]) -> str:
-        return f"{match[1]} :eq:`{match[0]}`" if match[0] in derived else match[1]
+        return f"{match[0]} :eq:`{match[0]}`" if match[0] in derived else match[0]
 
     text = common.IMPLEMENTS.sub(lambda line: EQUATION_NAME.sub(linked, line[0]), text)
     lines[:] = text.split("\n")

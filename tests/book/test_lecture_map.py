@@ -258,6 +258,26 @@ def test_parts_without_their_chapters_are_not_due(tmp_path: Path) -> None:
     assert missing(root) == []
 
 
+@pytest.mark.parametrize(
+    ("markdown", "labels"),
+    [
+        ("$$ x $$ (eq-a)", ["eq-a"]),
+        ("$$\nx\n$$ (eq-a)\n\n$$\ny\n$$", ["eq-a"]),
+        ("```\n$$ x $$ (eq-a)\n```", []),
+        ("````md\n```\n$$ x $$ (eq-a)\n```\n````", []),
+        (
+            "```{note}\n$$ x $$ (eq-a)\n```\n\n$$ y $$ (eq-b)\n\n```py\n$$ z $$ (eq-c)\n```",
+            ["eq-a", "eq-b"],
+        ),
+        ("````{note}\n```{math}\n:label: eq-a\nx\n```\n````", ["eq-a"]),
+        (":::{math}\n:label: eq-a\nx\n:::", ["eq-a"]),
+        ("```{code-block} md\n$$ x $$ (eq-a)\n```\n$$ y $$ (eq-b)", ["eq-b"]),
+    ],
+)
+def test_labels_are_found(markdown: str, labels: list[str]) -> None:
+    assert common.equation_labels(markdown) == labels
+
+
 def test_docstrings_are_found_at_every_level(tmp_path: Path) -> None:
     code = (
         '"""M.\n\nImplements: eq-one\n"""\n'

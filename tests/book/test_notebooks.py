@@ -81,7 +81,7 @@ def texts(output: dict[str, Any]) -> list[str]:
 def prose(notebook: common.Notebook) -> list[str]:
     """The Markdown cells, without the code that is quoted in them."""
     cells = (cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-    return [common.FENCED.sub("", common.source(cell)) for cell in cells]
+    return [common.without_code(common.source(cell)) for cell in cells]
 
 
 def bad_format(notebook: common.Notebook) -> list[str]:
