@@ -1,0 +1,398 @@
+"""Figures: one style, one palette with fixed meanings, and a player for animations.
+
+The only module that imports matplotlib.  Nothing global is changed: :func:`figure` applies the
+style to the figure that
+it makes.  Every figure has a light background of its own, so that it is readable on a dark page.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from irl_lib.worlds.base import World
+from irl_lib.worlds.roads import ROAD_TYPES, RoadNetwork
+
+try:
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError('irl_lib.plotting needs matplotlib: pip install "irl_lib[plot]"') from error
+
+# After Okabe and Ito (2008): told apart by colour-blind readers, on white and on grey.
+COLORS = {
+    "expert": "#0072B2",
+    "learner": "#D55E00",
+    "previous": "#009E73",
+    "truth": "#000000",
+    "neutral": "#8C8C8C",
+}
+LINES = ("expert", "learner", "previous", "neutral")
+CARD = "#FBFBF8"
+STYLE: Any = {
+    "axes.facecolor": CARD,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 11,
+    "axes.prop_cycle": f"cycler(color={[COLORS[name] for name in LINES]})",
+    "figure.facecolor": CARD,
+    "savefig.facecolor": CARD,
+    "font.size": 11,
+    "grid.color": "#E2E2DC",
+    "image.cmap": "cividis",
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+}
+ROAD_WIDTHS = (0.35, 0.9, 2.0)  # points: street, arterial, motorway
+ROAD_GREYS = ("#D3D3CC", "#B0B0A8", "#85857C")
+MAX_BYTES = 500_000  # of an animation
+
+
+def figure(
+    columns: int = 1, rows: int = 1, width: float = 7.0, height: float | None = None, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure in the book's style, and its axes.
+
+    Args:
+        columns: panels side by side.
+        rows: panels below each other.
+        width: in inches.
+        height: in inches; default: panels three quarters as high as wide.
+        options: of ``Figure.subplots``, such as ``sharey``.
+
+    Returns:
+        The figure, and one axes object or an array of them.
+
+    Raises:
+        ValueError: for sizes that are not above 0.
+    """
+    tall = 0.75 * width / max(columns, 1) * rows if height is None else height
+    if columns < 1 or rows < 1 or not (width > 0.0 and tall > 0.0):
+        raise ValueError(
+            f"columns, rows, width and height are {columns}, {rows}, {width}, {height}; "
+            "expected numbers above 0"
+        )
+    with mpl.rc_context(STYLE):
+        fig = BookFigure(figsize=(width, tall), layout="constrained")
+        return fig, fig.subplots(rows, columns, subplot_kw={"axes_class": BookAxes}, **options)
+
+
+def shades(n: int) -> list[Any]:
+    """``n`` colours from light to dark, for curves that have an order."""
+    return [mpl.colormaps["cividis_r"](x) for x in np.linspace(0.2, 1.0, n)]
+
+
+class BookFigure(Figure):
+    """A figure that a notebook shows without pyplot, as PNG."""
+
+    def _repr_png_(self) -> bytes:
+        return _png(self, 110)
+
+
+class BookAxes(Axes):
+    """Axes whose titles, lines and legends have the book's style, whenever they are drawn."""
+
+    def set_title(self, *args: Any, **options: Any) -> Any:
+        """As matplotlib's."""
+        with mpl.rc_context(STYLE):
+            return super().set_title(*args, **options)
+
+    def plot(self, *args: Any, **options: Any) -> Any:
+        """As matplotlib's."""
+        with mpl.rc_context(STYLE):
+            return super().plot(*args, **options)
+
+    def legend(self, *args: Any, **options: Any) -> Any:
+        """As matplotlib's."""
+        with mpl.rc_context(STYLE):
+            return super().legend(*args, **options)
+
+
+def heatmap(ax: Any, world: World, values: ArrayLike, label: str = "", **options: Any) -> Any:
+    """Colour the cells of a grid by a value per state ``(S,)``; NaN stays blank.
+
+    Args:
+        ax: where to draw.
+        world: states at whole-numbered positions.
+        values: ``(S,)``.
+        label: of the colour bar; none without.
+        options: of ``pcolormesh``, such as ``vmin`` and ``cmap``.
+
+    Raises:
+        ValueError: when there is not one value per state.
+    """
+    x, y = np.asarray(world.positions, dtype=np.float64).T
+    flat = np.asarray(values, dtype=np.float64)
+    if flat.shape != x.shape:
+        raise ValueError(f"values has shape {flat.shape}; expected {x.shape}, one for each state")
+    left, bottom = x.min(), y.min()
+    table = np.full((int(y.max() - bottom) + 1, int(x.max() - left) + 1), np.nan)
+    table[(y - bottom).astype(int), (x - left).astype(int)] = flat
+    height, width = table.shape
+    edges = left - 0.5 + np.arange(width + 1), bottom - 0.5 + np.arange(height + 1)
+    mesh = ax.pcolormesh(*edges, table, **({"cmap": "cividis"} | options))
+    _bare(ax)
+    if label:
+        ax.figure.colorbar(mesh, ax=ax, label=label, shrink=0.8)
+    return mesh
+
+
+def arrows(ax: Any, world: World, policy: ArrayLike, color: str = "white", **options: Any) -> Any:
+    """One arrow per state: the expected displacement under a policy ``(S, A)``.
+
+    Raises:
+        ValueError: when the policy has another shape.
+    """
+    mdp, where = world.mdp, np.asarray(world.positions, dtype=np.float64)
+    table = np.asarray(policy, dtype=np.float64)
+    if table.shape != (mdp.n_states, mdp.n_actions):
+        raise ValueError(
+            f"policy has shape {table.shape}; expected {(mdp.n_states, mdp.n_actions)}"
+        )
+    move = np.asarray(mdp.policy_matrix(table) @ where) - where
+    kept = np.linalg.norm(move, axis=1) > 1e-3
+    move /= max(float(np.linalg.norm(move, axis=1).max()), 1e-3)
+    settings = {"angles": "xy", "scale_units": "xy", "scale": 1.3, "pivot": "mid", "width": 0.008}
+    return ax.quiver(*where[kept].T, *move[kept].T, color=color, **(settings | options))
+
+
+def trajectories(
+    ax: Any,
+    world: World,
+    states: Sequence[ArrayLike],
+    color: str = COLORS["expert"],
+    spread: float = 0.12,
+) -> None:
+    """Draw paths of states through a world, each a little beside the others, a dot where it
+    ends.
+    """
+    where = np.asarray(world.positions, dtype=np.float64)
+    for i, path in enumerate(states):
+        angle = 2.4 * i  # the golden angle: neighbours are far apart
+        points = where[np.asarray(path)] + spread * np.array([np.cos(angle), np.sin(angle)])
+        ax.plot(*points.T, color=color, alpha=0.6, linewidth=1.5)
+        ax.plot(*points[-1], "o", color=color, markersize=4)
+
+
+def road_map(ax: Any, network: RoadNetwork, smallest: str = "street", **options: Any) -> None:
+    """Draw a street network, larger roads darker and wider; axes in kilometres.
+
+    Args:
+        ax: where to draw.
+        network: what to draw.
+        smallest: the type of the smallest roads to draw, one of ``ROAD_TYPES``.
+        options: of ``LineCollection``.
+
+    Raises:
+        ValueError: when ``smallest`` is no type of road.
+    """
+    if smallest not in ROAD_TYPES:
+        raise ValueError(f"smallest is {smallest!r}; expected one of {', '.join(ROAD_TYPES)}")
+    points = network.positions / 1000.0
+    lines = np.stack([points[network.tail], points[network.head]], axis=1)
+    ends = np.sort(np.stack([network.tail, network.head], axis=1), axis=1)
+    once = np.unique(ends, axis=0, return_index=True)[1]  # both directions are one line
+    for road in range(ROAD_TYPES.index(smallest), len(ROAD_TYPES)):
+        width, grey = ROAD_WIDTHS[road], ROAD_GREYS[road]
+        mine = lines[once[network.road_type[once] == road]]
+        style: Any = {
+            "linewidths": width,
+            "colors": grey,
+            "zorder": 1,
+            "rasterized": True,
+        } | options
+        ax.add_collection(LineCollection(list(mine), **style))
+    ax.set(xlabel="km", ylabel="km", aspect="equal")
+    ax.grid(visible=False)
+    ax.autoscale_view()
+
+
+def route(
+    ax: Any,
+    network: RoadNetwork,
+    segments: ArrayLike,
+    color: str = COLORS["expert"],
+    **options: Any,
+) -> Any:
+    """Draw a route, from the end of its first segment on; ``options`` are those of ``plot``."""
+    path = np.asarray(segments)
+    points = network.positions[network.head[path]] / 1000.0
+    return ax.plot(*points.T, color=color, **({"linewidth": 2.5, "zorder": 3} | options))[0]
+
+
+# --- animations ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Player:
+    """An animation as a piece of HTML that needs nothing but a browser; made by :func:`player`."""
+
+    name: str
+    alt: str
+    interval: int
+    frames: tuple[bytes, ...]
+    """PNG files."""
+    still: int
+    """The frame that is shown first, in print, and where scripts are off."""
+
+    def _repr_html_(self) -> str:
+        alt = html.escape(self.alt)
+        images = "".join(
+            f'<img alt="{alt}" {"class=still" if i == self.still else "hidden"} '
+            f'src="data:image/png;base64,{base64.b64encode(frame).decode()}">'
+            for i, frame in enumerate(self.frames)
+        )
+        fields = {
+            "NAME": self.name,
+            "LABEL": html.escape(self.alt.split(".")[0]),
+            "LAST": str(len(self.frames) - 1),
+            "COUNT": str(len(self.frames)),
+            "START": str(self.still),
+            "SHOWN": str(self.still + 1),
+            "INTERVAL": str(self.interval),
+            "IMAGES": images,
+        }
+        return re.sub("@([A-Z]+)@", lambda match: fields[match[1]], TEMPLATE)
+
+
+TEMPLATE = """<div id="player-@NAME@" role="group" aria-label="Animation: @LABEL@">
+<style>
+#player-@NAME@ img { max-width: 100%; height: auto; }
+#player-@NAME@ img[hidden], #player-@NAME@ [hidden] { display: none; }
+#player-@NAME@ .controls { display: flex; gap: 0.5rem; align-items: center; flex-wrap: wrap; }
+#player-@NAME@ button { font: inherit; color: inherit; background: transparent; min-height: 2.2rem;
+  border: 1px solid currentColor; border-radius: 4px; padding: 0.2rem 0.8rem; cursor: pointer; }
+#player-@NAME@ input { flex: 1 1 8rem; min-width: 6rem; }
+@media print {
+  #player-@NAME@ .controls, #player-@NAME@ img { display: none !important; }
+  #player-@NAME@ img.still { display: block !important; }
+}
+</style>
+@IMAGES@
+<div class="controls" hidden>
+<button type="button" data-do="back">Back</button>
+<button type="button" data-do="play">Play</button>
+<button type="button" data-do="next">Next</button>
+<input type="range" min="0" max="@LAST@" value="@START@" aria-label="Frame">
+<span>@SHOWN@ / @COUNT@</span>
+</div>
+<noscript><p>The picture is one frame of an animation, which needs scripts to be
+allowed.</p></noscript>
+<script>
+(() => {
+  const root = document.getElementById("player-@NAME@");
+  const frames = root.querySelectorAll("img"), last = @LAST@;
+  const slider = root.querySelector("input"), count = root.querySelector("span");
+  const play = root.querySelector("[data-do=play]");
+  let at = @START@, timer = null;
+  const show = (i) => {
+    at = i;
+    frames.forEach((frame, j) => { frame.hidden = j !== i; });
+    slider.value = i;
+    slider.setAttribute("aria-valuetext", `Frame ${i + 1} of ${last + 1}`);
+    count.textContent = `${i + 1} / ${last + 1}`;
+  };
+  const pause = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };
+  const tick = () => { if (at === last) { pause(); } else { show(at + 1); } };
+  const start = () => {
+    if (at === last) { show(0); }
+    timer = setInterval(tick, @INTERVAL@);
+    play.textContent = "Pause";
+  };
+  const go = (i) => { pause(); show(Math.min(Math.max(i, 0), last)); };
+  play.addEventListener("click", () => { if (timer) { pause(); } else { start(); } });
+  root.querySelector("[data-do=back]").addEventListener("click", () => go(at - 1));
+  root.querySelector("[data-do=next]").addEventListener("click", () => go(at + 1));
+  slider.addEventListener("input", () => go(Number(slider.value)));
+  root.querySelector(".controls").hidden = false;
+  show(at);
+})();
+</script>
+</div>"""
+
+
+def player(
+    draw: Callable[[int], Figure],
+    n_frames: int,
+    alt: str,
+    name: str,
+    interval: int = 300,
+    dpi: int = 72,
+    still: int = -1,
+) -> Player:
+    """An animation with play, pause and a slider, usable by keyboard, with a still picture for
+    print.
+
+    Nothing moves before the reader asks for it, as those who prefer reduced motion need it.
+
+    Args:
+        draw: gives the figure of frame ``0 .. n_frames - 1``.
+        n_frames: how many.
+        alt: what there is to see, for someone who can't see it.
+        name: small letters, digits and dashes; no other player on the page may have it.
+        interval: milliseconds per frame.
+        dpi: pixels per inch.
+        still: the frame to show first, and in print.
+
+    Raises:
+        ValueError: for a bad argument, or when the pictures take more than 500 kB.
+    """
+    if n_frames < 1 or not -n_frames <= still < n_frames or interval < 1:
+        raise ValueError(
+            f"n_frames, still and interval are {n_frames}, {still}, {interval}; expected at least "
+            "1 frame, one of them, and at least 1 ms"
+        )
+    if not re.fullmatch("[a-z][a-z0-9-]*", name) or len(alt) < 20:
+        raise ValueError(
+            f"name is {name!r} and alt is {alt!r}; expected a-z, 0-9 and dashes, and a description"
+        )
+    frames = tuple(_small(_png(draw(i), dpi)) for i in range(n_frames))
+    size = sum(map(len, frames)) * 4 // 3
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"the {n_frames} frames take {size:,} bytes; expected at most {MAX_BYTES:,}: draw "
+            "fewer or smaller ones"
+        )
+    return Player(name, alt, interval, frames, still % n_frames)
+
+
+def _png(fig: Figure, dpi: int) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _small(png: bytes) -> bytes:
+    """The same picture with a palette of 64 colours."""
+    from PIL import Image  # comes with matplotlib
+
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        reduced = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        reduced.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _bare(ax: Any) -> None:
+    ax.set(aspect="equal", xticks=[], yticks=[])
+    ax.grid(visible=False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
