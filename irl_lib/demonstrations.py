@@ -1,8 +1,10 @@
 r"""Expert data: trajectories of states and actions, and what they say about an occupancy.
 
-A trajectory with ``L`` steps has ``L + 1`` states and ``L`` actions.  How it ended is part of the data:
+A trajectory with ``L`` steps has ``L + 1`` states and ``L`` actions.  How it ended is part of the
+data:
 
-- ``terminated``: the episode ended, in an absorbing state; it stays there, so that its occupancy is complete;
+- ``terminated``: the episode ended, in an absorbing state; it stays there, so that its occupancy is
+  complete;
 - ``truncated``: somebody stopped watching; what would have come is unknown.
 
 Taking a timeout for an end is the most widespread error of public implementations.
@@ -11,6 +13,7 @@ Taking a timeout for an end is the most widespread error of public implementatio
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,12 +24,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irl_lib.mdp import MDP, Array, check_policy, feature_matrix
+from irl_lib.mdp import MDP, Array, check_count, check_policy, check_real, feature_matrix
 
 Index = NDArray[np.int64]
 
 FORMAT = "irl_lib.demonstrations/1"
-UNREADABLE = (ValueError, KeyError, TypeError, EOFError, IndexError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (  # whatever reading a file of something else, or half a file, ends in
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Steps(NamedTuple):
@@ -39,7 +54,7 @@ class Steps(NamedTuple):
     next_state: Index
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Demonstrations:
     """Trajectories of a tabular MDP.
 
@@ -50,8 +65,8 @@ class Demonstrations:
         truncated: ``(N,)`` booleans, whether each was cut; default: those that did not terminate.
 
     Raises:
-        ValueError: without trajectories, for lengths that don't fit, entries that are no whole numbers >= 0,
-            or a trajectory that is both terminated and truncated, or neither.
+        ValueError: without trajectories, for lengths that don't fit, entries that are no whole
+            numbers >= 0, or a trajectory that is both terminated and truncated, or neither.
 
     Example:
         >>> demos = Demonstrations([[0, 1, 2]], [[0, 0]], terminated=True)
@@ -59,41 +74,30 @@ class Demonstrations:
         Demonstrations(1 trajectory, 2 steps, 1 terminated)
     """
 
-    states: Sequence[Index]
-    actions: Sequence[Index]
-    terminated: NDArray[np.bool_] | bool = False
-    truncated: NDArray[np.bool_] | bool | None = None
+    states: tuple[Index, ...]
+    actions: tuple[Index, ...]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
 
-    def __post_init__(self) -> None:
-        if len(self.states) == 0 or len(self.states) != len(self.actions):
+    def __init__(
+        self,
+        states: Sequence[ArrayLike],
+        actions: Sequence[ArrayLike],
+        terminated: ArrayLike = False,
+        truncated: ArrayLike | None = None,
+    ) -> None:
+        paths, choices = _trajectories(states, actions)
+        ended = _flags("terminated", terminated, len(paths))
+        cut = _flags("truncated", ~ended if truncated is None else truncated, len(paths))
+        if (ended == cut).any():
+            i = int(np.flatnonzero(ended == cut)[0])
             raise ValueError(
-                f"states and actions have {len(self.states)} and {len(self.actions)} trajectories; "
-                "expected as many of each, and at least one"
-            )
-        states = tuple(_indices(f"states[{i}]", x) for i, x in enumerate(self.states))
-        actions = tuple(_indices(f"actions[{i}]", x) for i, x in enumerate(self.actions))
-        for i, (s, a) in enumerate(zip(states, actions, strict=True)):
-            if len(s) != len(a) + 1:
-                raise ValueError(
-                    f"states[{i}] has {len(s)} entries and actions[{i}] has {len(a)}; expected one "
-                    "state more than actions, the state after the last action included"
-                )
-        terminated = _flags("terminated", self.terminated, len(states))
-        cut = ~terminated if self.truncated is None else self.truncated
-        truncated = _flags("truncated", cut, len(states))
-        if (terminated == truncated).any():
-            i = int(np.flatnonzero(terminated == truncated)[0])
-            raise ValueError(
-                f"trajectory {i} has terminated={terminated[i]} and truncated={truncated[i]}; "
+                f"trajectory {i} has terminated={ended[i]} and truncated={cut[i]}; "
                 "expected exactly one of them"
             )
-        for name, value in [
-            ("states", states),
-            ("actions", actions),
-            ("terminated", terminated),
-            ("truncated", truncated),
-        ]:
-            object.__setattr__(self, name, value)
+        fields = {"states": paths, "actions": choices, "terminated": ended, "truncated": cut}
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)  # the one way to fill a frozen dataclass
 
     def __len__(self) -> int:
         return len(self.states)
@@ -103,8 +107,8 @@ class Demonstrations:
 
     def __repr__(self) -> str:
         plural = "y" if len(self) == 1 else "ies"
-        ended = int(np.sum(self.terminated))
-        return f"Demonstrations({len(self)} trajector{plural}, {self.n_steps} steps, {ended} terminated)"
+        counts = f"{self.n_steps} steps, {np.count_nonzero(self.terminated)} terminated"
+        return f"Demonstrations({len(self)} trajector{plural}, {counts})"
 
     @property
     def n_steps(self) -> int:
@@ -126,9 +130,9 @@ class Demonstrations:
         """Whether an MDP could have produced this.
 
         Raises:
-            ValueError: naming the trajectory and the step, for a state or an action that does not exist, an
-                impossible first state or transition, a trajectory longer than the horizon, or one that
-                terminated where no absorbing state is.
+            ValueError: naming the trajectory and the step, for a state or an action that does not
+                exist, an impossible first state or transition, a trajectory longer than the
+                horizon, or one that terminated where no absorbing state is.
         """
         for i, (s, a) in enumerate(self):
             _check_range(f"states[{i}]", s, mdp.n_states, "states")
@@ -137,7 +141,7 @@ class Demonstrations:
                 raise ValueError(f"trajectory {i} has {len(a)} steps; the horizon is {mdp.horizon}")
             if mdp.initial[s[0]] == 0.0:
                 raise ValueError(f"trajectory {i} starts in state {s[0]}, where initial is 0")
-            if np.atleast_1d(self.terminated)[i] and not mdp.absorbing[s[-1]]:
+            if self.terminated[i] and not mdp.absorbing[s[-1]]:
                 raise ValueError(
                     f"trajectory {i} is terminated but ends in state {s[-1]}, which the MDP can "
                     "leave; expected an absorbing state, or truncated"
@@ -157,7 +161,8 @@ class Demonstrations:
         r"""``(S, A)``: the mean over trajectories of :math:`\sum_t \gamma^t 1[s_t = s, a_t = a]`.
 
         A terminated trajectory stays in its absorbing state for what is left of the horizon, with
-        all actions alike; without horizon and discount nothing is left.  A truncated one counts as far as it goes.
+        all actions alike; without horizon and discount nothing is left.  A truncated one counts as
+        far as it goes.
 
         Raises:
             ValueError: as :meth:`check`.
@@ -190,35 +195,45 @@ class Demonstrations:
         Raises:
             ValueError: when ``fraction`` is not in (0, 1), or leaves one side empty.
         """
-        n = round(fraction * len(self)) if 0.0 < fraction < 1.0 else 0
-        if not 0 < n < len(self):
+        _check_rng(rng)
+        share = check_real("fraction", fraction, 0.0, open_end=True)
+        n = round(share * len(self))
+        if share >= 1.0 or not 0 < n < len(self):
             raise ValueError(
-                f"fraction is {fraction!r} of {len(self)} trajectories; expected a number in (0, 1) that "
-                "leaves at least one on each side"
+                f"fraction is {fraction!r} of {len(self)} trajectories; expected a number in "
+                "(0, 1) that leaves at least one on each side"
             )
         order = rng.permutation(len(self))
         return self.select(order[:n]), self.select(order[n:])
 
     def select(self, which: ArrayLike) -> Demonstrations:
-        """The trajectories with these numbers, in this order."""
-        chosen = np.asarray(which, dtype=np.int64)
+        """The trajectories with these numbers, in this order.
+
+        Raises:
+            ValueError: when there is no such trajectory, or none is chosen.
+        """
+        chosen = _indices("which", which)
+        _check_range("which", chosen, len(self), "trajectories")
         return Demonstrations(
-            [self.states[i] for i in chosen],
-            [self.actions[i] for i in chosen],
-            np.atleast_1d(self.terminated)[chosen],
-            np.atleast_1d(self.truncated)[chosen],
+            [self.states[int(i)] for i in chosen],
+            [self.actions[int(i)] for i in chosen],
+            self.terminated[chosen],
+            self.truncated[chosen],
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an npz file; an existing one is replaced whole or, when anything fails, left as it was."""
+        """Write an npz file.
+
+        An existing file is replaced whole or, when anything fails, left as it was.
+        """
         lengths = np.array([len(a) for a in self.actions], dtype=np.int64)
         arrays: dict[str, Any] = {
             "format": np.array(FORMAT),
             "lengths": lengths,
             "states": np.concatenate(self.states),
             "actions": np.concatenate(self.actions),
-            "terminated": np.atleast_1d(self.terminated),
-            "truncated": np.atleast_1d(self.truncated),
+            "terminated": self.terminated,
+            "truncated": self.truncated,
         }
         target = Path(path)
         beside = target.with_name(f"{target.name}.{os.getpid()}.part")
@@ -263,22 +278,20 @@ def sample(
         policy: ``(S, A)``, or ``(T, S, A)`` when the horizon is finite.
         n: how many.
         rng: where the randomness comes from.
-        length: steps at most; default: the horizon, or as many as leave less than a thousandth of the
-            discounted mass (:math:`\gamma^L < 0.001`); 100,000 where episodes end by themselves.
+        length: steps at most; default: the horizon, or as many as leave less than a thousandth of
+            the discounted mass (:math:`\gamma^L < 0.001`); 100,000 where episodes end by
+            themselves.
 
     Returns:
-        Demonstrations; where episodes end (no horizon, no discount) they stop in their absorbing state,
-        ``terminated``; all others are as long as asked for.
+        Demonstrations; where episodes end (no horizon, no discount) they stop in their absorbing
+        state, ``terminated``; all others are as long as asked for.
 
     Raises:
         ValueError: for a bad policy, or ``n`` or ``length`` below 1, or above the horizon.
     """
     pi = check_policy(mdp, policy)
-    steps = _default_length(mdp) if length is None else length
-    if n < 1 or steps < 1 or (mdp.horizon is not None and steps > mdp.horizon):
-        raise ValueError(
-            f"n is {n} and length is {steps}; expected at least 1, and no more than the horizon {mdp.horizon}"
-        )
+    _check_rng(rng)
+    n, steps = check_count("n", n), _length(mdp, length)
     state = rng.choice(mdp.n_states, size=n, p=mdp.initial)
     states, actions, lengths = [state], [], np.zeros(n, dtype=np.int64)
     ends = mdp.absorbing if mdp.episodic else np.zeros(mdp.n_states, dtype=bool)
@@ -315,36 +328,81 @@ def _next_state(mdp: MDP, state: Index, action: Index, rng: np.random.Generator)
     return np.asarray(mdp.matrix.indices[first + _choose(rest, rng)], dtype=np.int64)
 
 
-def _default_length(mdp: MDP) -> int:
+def _length(mdp: MDP, length: int | None) -> int:
+    if length is not None:
+        steps = check_count("length", length)
+        if mdp.horizon is not None and steps > mdp.horizon:
+            raise ValueError(f"length is {length}; the horizon is {mdp.horizon}")
+        return steps
     if mdp.horizon is not None:
         return mdp.horizon
     return 100_000 if mdp.episodic else int(np.ceil(np.log(1e-3) / np.log(mdp.discount)))
 
 
+def _check_rng(rng: object) -> None:
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng is {rng!r}; expected a numpy.random.Generator")
+
+
 def _check_range(name: str, values: Index, n: int, what: str) -> None:
     if values.size and values.max() >= n:
-        raise ValueError(f"{name} has the entry {values.max()}; the MDP has {what} 0 to {n - 1}")
+        raise ValueError(f"{name} has the entry {values.max()}; there are {what} 0 to {n - 1}")
+
+
+def _trajectories(
+    states: Sequence[ArrayLike], actions: Sequence[ArrayLike]
+) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
+    paths, choices = _rows("states", states), _rows("actions", actions)
+    if not paths or len(paths) != len(choices):
+        raise ValueError(
+            f"states and actions have {len(paths)} and {len(choices)} trajectories; "
+            "expected as many of each, and at least one"
+        )
+    for i, (s, a) in enumerate(zip(paths, choices, strict=True)):
+        if len(s) != len(a) + 1:
+            raise ValueError(
+                f"states[{i}] has {len(s)} entries and actions[{i}] has {len(a)}; expected one "
+                "state more than actions, the state after the last action included"
+            )
+    return paths, choices
+
+
+def _rows(name: str, value: Sequence[ArrayLike]) -> tuple[Index, ...]:
+    try:
+        rows = list(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}; expected a sequence of trajectories") from None
+    return tuple(_indices(f"{name}[{i}]", row) for i, row in enumerate(rows))
 
 
 def _indices(name: str, value: ArrayLike) -> Index:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of whole numbers: {error}") from None
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}; expected one axis, time")
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"{name} has entries of type {array.dtype}; expected whole numbers")
-    if array.size and array.min() < 0:
-        raise ValueError(f"{name} has the negative entry {array.min()}; expected numbers >= 0")
     result = array.astype(np.int64)
+    if result.size and result.min() < 0:
+        worst = array[int(result.argmin())]
+        raise ValueError(
+            f"{name} has the entry {worst}; expected whole numbers from 0 to 2**63 - 1"
+        )
     result.setflags(write=False)
     return result
 
 
-def _flags(name: str, value: Any, n: int) -> NDArray[np.bool_]:
-    array = np.asarray(value)
+def _flags(name: str, value: ArrayLike, n: int) -> NDArray[np.bool_]:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of booleans: {error}") from None
     if array.dtype != np.bool_ or array.shape not in [(), (n,)]:
         raise ValueError(
-            f"{name} has type {array.dtype} and shape {array.shape}; expected a boolean, or one for each of "
-            f"the {n} trajectories"
+            f"{name} has type {array.dtype} and shape {array.shape}; expected a boolean, or one "
+            f"for each of the {n} trajectories"
         )
     flags = np.broadcast_to(array, (n,)).copy()
     flags.setflags(write=False)

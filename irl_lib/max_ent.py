@@ -1,20 +1,23 @@
 r"""Maximum entropy inverse reinforcement learning (the lecture's version 2).
 
-Find the reward :math:`r_w(s,a) = w^\top \phi(s,a)` under which an expert's behaviour is most likely, when
-the expert is soft-optimal.  In both of its forms this is a concave problem in :math:`w`,
+Find the reward :math:`r_w(s,a) = w^\top \phi(s,a)` under which an expert's behaviour is most
+likely, when the expert is soft-optimal.  In both of its forms this is a concave problem in
+:math:`w`,
 
 .. math::
     L(w) = w^\top \mu_E - F(w), \qquad \nabla L(w) = \mu_E - \mu_w ,
 
 the expert's feature expectations minus the learner's:
 
-- **causal** (Ziebart 2010): :math:`F = \mathbb{E}_{p_0} V_0(s_0)` of the soft Bellman recursion, and
-  :math:`\mu_w` belongs to the soft-optimal policy in the true dynamics.  With a discount, everything is discounted.
-- **not causal** (Ziebart et al. 2008): :math:`F = \log Z`, and :math:`\mu_w` belongs to the trajectory
-  posterior :math:`p(\tau) \exp(r_w(\tau)) / Z`.  The same for deterministic dynamics; optimistic about luck otherwise.
+- **causal** (Ziebart 2010): :math:`F = \mathbb{E}_{p_0} V_0(s_0)` of the soft Bellman recursion,
+  and :math:`\mu_w` belongs to the soft-optimal policy in the true dynamics.  With a discount,
+  everything is discounted.
+- **not causal** (Ziebart et al. 2008): :math:`F = \log Z`, and :math:`\mu_w` belongs to the
+  trajectory posterior :math:`p(\tau) \exp(r_w(\tau)) / Z`.  The same for deterministic dynamics;
+  optimistic about luck otherwise.
 
-The Hessian is :math:`-\nabla^2 F`: in the second form minus the covariance of the feature counts.  Its
-products with a vector cost one more pass over the MDP, which makes Newton's method affordable.
+The Hessian is :math:`-\nabla^2 F`: in the second form minus the covariance of the feature counts.
+Its products with a vector cost one more pass over the MDP, which makes Newton's method affordable.
 """
 
 from __future__ import annotations
@@ -29,16 +32,22 @@ from scipy import optimize, sparse
 
 from irl_lib import planning
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import MDP, Array, check_array, feature_matrix
+from irl_lib.mdp import (
+    MDP,
+    Array,
+    check_array,
+    check_count,
+    check_numbers,
+    check_real,
+    feature_matrix,
+)
 
 METHODS = ("l-bfgs", "newton-cg", "gradient-ascent")
 MISSING_MASS = 0.05  # share of the discounted mass that truncated demonstrations may leave out
 CG_ITERATIONS = 200
 FLAT = 1e-14  # curvature, relative to that of independent visits, that is none
 HOPELESS = 1e6  # a reward per step, in nats, that only weights on their way to infinity reach
-EDGE_STEP = (
-    0.1  # nats that a Newton step still moves a total reward by, when the optimum is not finite
-)
+EDGE_STEP = 0.1  # nats by which a Newton step moves a total reward when no optimum is finite
 EDGE_SHARE = 1e-3  # how close to the most that can be reached the expert then is
 
 
@@ -112,11 +121,13 @@ def max_ent(
     Args:
         mdp: S states, A actions.
         features: as :func:`irl_lib.mdp.feature_matrix` takes them.
-        demos: demonstrations; or the expert's occupancy ``(S, A)``; or its feature expectations ``(K,)``.
+        demos: demonstrations; or the expert's occupancy ``(S, A)``; or its feature expectations
+            ``(K,)``.
         causal: the causal form (any horizon), or the posterior over trajectories (finite horizon).
         l2: weight of :math:`\tfrac{1}{2}\|w\|^2`; above 0 the optimum is finite and unique.
-        method: ``"l-bfgs"``, finished by Newton steps where rounding stops it; ``"newton-cg"`` for many or badly scaled features;
-            ``"gradient-ascent"``, the lecture's, with a constant ``step_size``.
+        method: ``"l-bfgs"``, finished by Newton steps where rounding stops it; ``"newton-cg"`` for
+            many or badly scaled features; ``"gradient-ascent"``, the lecture's, with a constant
+            ``step_size``.
         tolerance: on the gradient norm.
         max_iterations: of the method.
         step_size: of gradient ascent.
@@ -124,9 +135,9 @@ def max_ent(
         progress: show a progress bar (needs tqdm).
 
     Returns:
-        MaxEntResult.  When the tolerance is not met, or no finite optimum exists because the expert's features are
-        at the edge of what any policy can reach, ``converged`` is False, ``message`` says why, and a
-        warning repeats it.
+        MaxEntResult.  When the tolerance is not met, or no finite optimum exists because the
+        expert's features are at the edge of what any policy can reach, ``converged`` is False,
+        ``message`` says why, and a warning repeats it.
 
     Raises:
         ValueError: naming a bad argument.
@@ -140,22 +151,18 @@ def max_ent(
         >>> from irl_lib import planning, worlds
         >>> world = worlds.gridworld(5, seed=1)
         >>> expert = planning.soft_value_iteration(world.mdp, world.reward).policy
-        >>> found = max_ent(world.mdp, world.features, planning.occupancy(world.mdp, expert), method="newton-cg")
+        >>> shown = planning.occupancy(world.mdp, expert)
+        >>> found = max_ent(world.mdp, world.features, shown, method="newton-cg")
         >>> found.converged, bool(np.allclose(found.weights, world.weights, atol=1e-4))
         (True, True)
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
-    if not tolerance > 0.0 or max_iterations < 1 or not step_size > 0.0:
-        raise ValueError(
-            f"tolerance, max_iterations and step_size are {tolerance}, {max_iterations}, {step_size}; "
-            "expected numbers > 0"
-        )
+    check_real("tolerance", tolerance, 0.0, open_end=True)
+    check_real("step_size", step_size, 0.0, open_end=True)
+    check_count("max_iterations", max_iterations)
     problem = _Problem(mdp, features, demos, causal, l2)
-    k = problem.phi.shape[1]
-    start = check_array(
-        "initial_weights", np.zeros(k) if initial_weights is None else initial_weights, (k,)
-    )
+    start = _start(problem, initial_weights)
     with _Log(problem, tolerance, progress) as log:
         if method == "gradient-ascent":
             weights = _gradient_ascent(log, start, step_size, max_iterations)
@@ -172,14 +179,12 @@ class _Problem:
     def __init__(
         self, mdp: MDP, features: Any, expert: Demonstrations | ArrayLike, causal: bool, l2: float
     ) -> None:
-        if not np.isfinite(l2) or l2 < 0.0:
-            raise ValueError(f"l2 is {l2!r}; expected a finite number >= 0")
-        self.mdp, self.causal, self.l2 = mdp, causal, l2
+        self.mdp, self.causal, self.l2 = mdp, causal, check_real("l2", l2, 0.0)
         self.phi = feature_matrix(mdp, features)
-        if mdp.episodic and np.any(self.phi[np.repeat(mdp.absorbing, mdp.n_actions)].sum() != 0.0):
+        if mdp.episodic and abs(self.phi[np.repeat(mdp.absorbing, mdp.n_actions)]).max() > 0.0:
             raise ValueError(
-                "features is not 0 in an absorbing state: with discount 1 and no horizon an episode "
-                "ends there; put the feature on the step that enters it"
+                "features is not 0 in an absorbing state: with discount 1 and no horizon an "
+                "episode ends there; put the feature on the step that enters it"
             )
         self.expert = _expert_features(mdp, self.phi, expert)
 
@@ -192,8 +197,7 @@ class _Problem:
     def evaluate(self, weights: Array) -> Objective:
         if self.causal:
             plan = planning.soft_value_iteration(self.mdp, self.reward(weights))
-            v = plan.v if self.mdp.horizon is None else plan.v[0]
-            free = float(self.mdp.initial @ v)
+            free = self.from_start(plan)
             occupancy = planning.unchecked_occupancy(self.mdp, plan.policy)
         else:
             plan = planning.trajectory_posterior(self.mdp, self.reward(weights))
@@ -213,6 +217,10 @@ class _Problem:
         moved = derivative(self.mdp, plan, self.reward(direction))
         return self.features_of(moved) + self.l2 * direction
 
+    def from_start(self, plan: planning.Plan) -> float:
+        """The value of a plan, averaged over the first state."""
+        return float(self.mdp.initial @ (plan.v if self.mdp.horizon is None else plan.v[0]))
+
     def attempt(self, weights: Array) -> Objective | None:
         """The objective, or None where it is minus infinity: no finite soft value."""
         try:
@@ -222,22 +230,37 @@ class _Problem:
 
     def reach(self, direction: Array) -> tuple[float, float]:
         """The least and the most that any behaviour collects of a reward in this direction."""
-        ends = []
-        for sign in (-1.0, 1.0):
-            reward = sign * self.reward(direction)
-            if self.causal:
-                v = planning.value_iteration(self.mdp, reward).v
-                best = self.mdp.initial @ (v if self.mdp.horizon is None else v[0])
-            else:
-                best = planning.best_case(self.mdp, reward)
-            ends.append(sign * float(best))
-        return ends[0], ends[1]
+        reward = self.reward(direction)
+        return -self.most(-reward), self.most(reward)
+
+    def most(self, reward: Array) -> float:
+        """The most that any behaviour collects; infinite where going on for ever pays."""
+        if not self.causal:
+            return planning.best_case(self.mdp, reward)
+        try:
+            return self.from_start(planning.value_iteration(self.mdp, reward))
+        except planning.DivergenceError:
+            return float("inf")
 
     def preconditioner(self, plan: planning.Plan) -> Array:
         """``(K,)``: about the diagonal of the curvature, were visits independent."""
         occupancy = planning.unchecked_occupancy(self.mdp, plan.policy).ravel()
-        squares = self.phi.multiply(self.phi) if sparse.issparse(self.phi) else self.phi**2
+        squares: Any = self.phi.power(2) if isinstance(self.phi, sparse.csr_array) else self.phi**2
         return np.asarray(squares.T @ occupancy) + self.l2
+
+
+def _start(problem: _Problem, weights: ArrayLike | None) -> Array:
+    """The weights to begin with, which need a finite soft value."""
+    k = problem.phi.shape[1]
+    start = check_array("initial_weights", np.zeros(k) if weights is None else weights, (k,)).copy()
+    if problem.attempt(start) is None:
+        raise ValueError(
+            f"initial_weights is {'None, so zero' if weights is None else start.tolist()}, for "
+            "which no finite soft value exists: with discount 1 and no horizon, going on for ever "
+            "gains more than it costs; pass initial_weights under which a step costs more than "
+            "the entropy of its actions"
+        )
+    return start
 
 
 class _Log:
@@ -246,11 +269,8 @@ class _Log:
     def __init__(self, problem: _Problem, tolerance: float, progress: bool) -> None:
         self.problem, self.tolerance = problem, tolerance
         self.rows: list[tuple[float, float, float]] = []
-        self.bar: Any = None
-        if progress:
-            from tqdm.auto import tqdm
-
-            self.bar = tqdm(desc="max_ent", unit=" iterations")
+        self.trail: list[Array] = []
+        self.bar: Any = _progress_bar() if progress else None
 
     def __enter__(self) -> _Log:
         return self
@@ -259,15 +279,22 @@ class _Log:
         if self.bar is not None:
             self.bar.close()
 
-    def add(self, weights: Array, value: float, gradient: Array) -> bool:
+    def add(self, weights: Array, found: Objective) -> bool:
         """Note an iteration; True when the tolerance is met, or the weights run off to infinity."""
-        norm = float(np.linalg.norm(gradient))
+        value, norm = found.value, float(np.linalg.norm(found.gradient))
         self.rows.append((value, norm, float(np.linalg.norm(weights))))
+        self.trail.append(weights.copy())
         if self.bar is not None:
             self.bar.update()
             self.bar.set_postfix(objective=f"{value:.6g}", gradient=f"{norm:.2g}")
         hopeless = float(np.abs(self.problem.reward(weights)).max(initial=0.0)) > HOPELESS
         return hopeless or norm <= self.tolerance
+
+    def late_travel(self, weights: Array) -> Array:
+        """How far the weights still went while the gradient fell to a thousandth."""
+        norms = np.array([row[1] for row in self.rows])
+        before = np.flatnonzero(norms >= 1e3 * norms[-1])
+        return weights - self.trail[before[-1] if before.size else 0]
 
     @property
     def history(self) -> dict[str, Array]:
@@ -276,78 +303,103 @@ class _Log:
         return {name: table[:, i].copy() for i, name in enumerate(names)}
 
 
+def _progress_bar() -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError("progress=True needs tqdm: pip install irl-lib[progress]") from None
+    return tqdm(desc="max_ent", unit=" iterations")
+
+
 def _gradient_ascent(log: _Log, weights: Array, step_size: float, max_iterations: int) -> Array:
+    found = log.problem.evaluate(weights)
     for _ in range(max_iterations):
-        value, gradient, _plan = log.problem.evaluate(weights)
-        if log.add(weights, value, gradient):
+        if log.add(weights, found):
             break
-        weights = weights + step_size * gradient
+        new = weights + step_size * found.gradient
+        attempt = log.problem.attempt(new)
+        if attempt is None:  # too long a step, into weights without a finite value
+            break
+        weights, found = new, attempt
     return weights
 
 
 def _l_bfgs(log: _Log, weights: Array, max_iterations: int) -> Array:
-    last: dict[bytes, Objective] = {}
+    problem = log.problem
+    accepted = weights, problem.evaluate(weights)
+    latest = accepted
 
     def negative(w: Array) -> tuple[float, Array]:
-        found = log.problem.attempt(w)
-        if found is None:  # the line search then tries a shorter step
-            return np.inf, np.zeros_like(w)
-        last.clear()
-        last[w.tobytes()] = found
+        nonlocal latest
+        found = problem.attempt(w)
+        if found is None:
+            # No finite value here: a hill as steep as the slope up to it halves the step.
+            base, (value, gradient, _) = accepted
+            return abs(float(gradient @ (w - base))) - value, gradient
+        latest = w.copy(), found
         return -found.value, -found.gradient
 
     def note(w: Array) -> None:
-        found = last.get(w.tobytes()) or log.problem.evaluate(w)
-        if log.add(w, found.value, found.gradient):
+        nonlocal accepted
+        accepted = latest if np.array_equal(w, latest[0]) else (w.copy(), problem.evaluate(w))
+        if log.add(*accepted):
             raise StopIteration  # which is how a callback ends scipy's iteration
 
-    options = {"maxiter": max_iterations, "maxfun": 20 * max_iterations, "maxcor": 20}
-    found = optimize.minimize(
+    limits = {"maxiter": max_iterations, "maxfun": 20 * max_iterations, "maxcor": 20}
+    optimize.minimize(
         negative,
         weights,
         jac=True,
         method="L-BFGS-B",
         callback=note,
-        options={**options, "ftol": 0.0, "gtol": 0.0},
+        options={**limits, "ftol": 0.0, "gtol": 0.0},
     )
-    return np.asarray(found.x)
+    return accepted[0]
 
 
 def _finish(log: _Log, weights: Array, max_iterations: int) -> Array:
     """Newton steps, where the line search of L-BFGS ended in rounding, short of the tolerance."""
     left = max_iterations - len(log.rows)
-    if left < 1 or log.rows[-1][1] <= log.tolerance:
+    if left < 1 or (log.rows and log.rows[-1][1] <= log.tolerance):
         return weights
     return _newton_cg(log, weights, min(left, 20))
 
 
 def _newton_cg(log: _Log, weights: Array, max_iterations: int) -> Array:
     """Newton's method with each step by preconditioned conjugate gradients, and a line search."""
-    problem = log.problem
-    value, gradient, plan = problem.evaluate(weights)
+    found = log.problem.evaluate(weights)
     for _ in range(max_iterations):
-        if log.add(weights, value, gradient):
+        if log.add(weights, found):
             break
-        rtol = min(0.5, float(np.linalg.norm(gradient)) ** 0.5)
-        step = _newton_step(problem, plan, gradient, rtol)
-        scale, slope = 1.0, float(gradient @ step)
-        noise = 1e-12 * max(1.0, abs(value), abs(float(weights @ problem.expert)))  # of rounding
-        while True:
-            found = problem.attempt(weights + scale * step)
-            if found is not None and found.value >= value + 1e-4 * scale * slope - noise:
-                break
-            scale /= 2.0
-            if scale < 1e-10:
-                return weights
-        weights = weights + scale * step
-        value, gradient, plan = found
+        rtol = min(0.5, float(np.linalg.norm(found.gradient)) ** 0.5)
+        step = _newton_step(log.problem, found.plan, found.gradient, rtol)
+        better = _line_search(log.problem, weights, found, step)
+        if better is None:
+            break
+        weights, found = better
     return weights
+
+
+def _line_search(
+    problem: _Problem, weights: Array, found: Objective, step: Array
+) -> tuple[Array, Objective] | None:
+    """The first of the halved steps that gains enough; None when rounding hides all gains."""
+    slope = float(found.gradient @ step)
+    noise = 1e-12 * max(1.0, abs(found.value), abs(float(weights @ problem.expert)))
+    for halvings in range(35):
+        scale = 0.5**halvings
+        new = weights + scale * step
+        attempt = problem.attempt(new)
+        if attempt is not None and attempt.value >= found.value + 1e-4 * scale * slope - noise:
+            return new, attempt
+    return None
 
 
 def _newton_step(problem: _Problem, plan: planning.Plan, gradient: Array, rtol: float) -> Array:
     """Preconditioned conjugate gradients on curvature @ step = gradient.
 
-    They stop where the curvature ends, which is where the optimum is at infinity; scipy's would divide by zero.
+    They stop where the curvature ends, which is where the optimum is at infinity; scipy's would
+    divide by zero.
     """
     scale = problem.preconditioner(plan)
     inverse = 1.0 / np.where(scale > 0.0, scale, 1.0)
@@ -371,37 +423,47 @@ def _newton_step(problem: _Problem, plan: planning.Plan, gradient: Array, rtol: 
 def _expert_features(mdp: MDP, phi: Any, expert: Demonstrations | ArrayLike) -> Array:
     k = phi.shape[1]
     if isinstance(expert, Demonstrations):
-        occupancy = expert.occupancy(mdp)
-        hint = (
-            "truncated demonstrations leave out what came later: use a horizon as long as they are"
+        hint = "truncated demonstrations leave out what came later: shorten the horizon to theirs"
+        return np.asarray(phi.T @ _complete(mdp, expert.occupancy(mdp), hint).ravel())
+    array = check_numbers("demos", expert)
+    if array.shape == (k,):
+        return check_array("demos", array, (k,))
+    if array.shape != (mdp.n_states, mdp.n_actions):
+        raise ValueError(
+            f"demos has shape {array.shape}; expected Demonstrations, an occupancy "
+            f"{(mdp.n_states, mdp.n_actions)}, or its feature expectations {(k,)}"
         )
-    elif np.shape(expert) == (k,):
-        return check_array("demos", expert, (k,))
-    else:
-        occupancy = check_array("demos", expert, (mdp.n_states, mdp.n_actions))
-        hint = "pass Demonstrations, an occupancy as planning.occupancy returns it, or its features (K,)"
+    occupancy = check_array("demos", array, array.shape)
+    if occupancy.min() < 0.0:
+        raise ValueError(f"demos has the entry {occupancy.min():g}; an occupancy is >= 0")
+    hint = "planning.occupancy returns such a one"
+    return np.asarray(phi.T @ _complete(mdp, occupancy, hint).ravel())
+
+
+def _complete(mdp: MDP, occupancy: Array, hint: str) -> Array:
+    """An occupancy scaled to its full mass, of which truncation may have cut off a little."""
     if mdp.episodic:
-        return np.asarray(phi.T @ occupancy.ravel())
+        return occupancy
     share = float(occupancy.sum()) / mdp.mass
     if abs(1.0 - share) > MISSING_MASS:
         raise ValueError(
-            f"demos has an occupancy of {share * mdp.mass:.6g} in all; expected {mdp.mass:.6g}, the sum of "
-            f"the discounts over the horizon ({hint})"
+            f"demos has an occupancy of {share * mdp.mass:.6g} in all; expected {mdp.mass:.6g}, "
+            f"the sum of the discounts over the horizon ({hint})"
         )
-    complete = 1.0 if abs(1.0 - share) < 1e-9 else share  # rounding is not missing mass
-    return np.asarray(phi.T @ occupancy.ravel()) / complete
+    # Rounding is not missing mass.
+    return occupancy if abs(1.0 - share) < 1e-9 else occupancy / share
 
 
 def _result(problem: _Problem, weights: Array, log: _Log) -> MaxEntResult:
     found = problem.evaluate(weights)
     norm = float(np.linalg.norm(found.gradient))
     met = norm <= log.tolerance
-    edge = "" if problem.l2 > 0.0 else _at_the_edge(problem, weights, found, met)
+    edge = "" if problem.l2 > 0.0 else _at_the_edge(problem, weights, found, log)
     message = "the gradient norm is below the tolerance"
     if edge or not met:
         message = edge or (
-            f"stopped after {len(log.rows)} iterations at gradient norm {norm:.3g}, above the tolerance "
-            f"{log.tolerance:g}: allow more, or use method='newton-cg'"
+            f"stopped after {len(log.rows)} iterations at gradient norm {norm:.3g}, above the "
+            f"tolerance {log.tolerance:g}: allow more, or use method='newton-cg'"
         )
         warnings.warn(f"max_ent: {message}", RuntimeWarning, stacklevel=3)
     return MaxEntResult(
@@ -415,25 +477,33 @@ def _result(problem: _Problem, weights: Array, log: _Log) -> MaxEntResult:
     )
 
 
-def _at_the_edge(problem: _Problem, weights: Array, found: Objective, met: bool) -> str:
+def _at_the_edge(problem: _Problem, weights: Array, found: Objective, log: _Log) -> str:
     """Why no finite optimum exists, or nothing.
 
-    A finite optimum exists when the expert's features lie inside the set of those that policies reach.
-    At its edge some direction d has d.mu_E >= d.mu of every policy.  Along it the objective gains less and
-    less for ever: gradient and curvature vanish at one rate, so that a Newton step stays as long as it was.
+    A finite optimum exists when the expert's features lie inside the set of those that policies
+    reach. At its edge some direction d has d.mu_E >= d.mu of every policy.  Along it the objective
+    gains less and less for ever: gradient and curvature vanish at one rate, so that a Newton step
+    stays as long as it was, and the weights travel on as the gradient falls.  Whether such a
+    direction is one of escape is then settled by planning for it.
     """
-    candidates = [_newton_step(problem, found.plan, found.gradient, rtol=1e-3)]
-    if not met:
+    candidates = [
+        _newton_step(problem, found.plan, found.gradient, rtol=1e-3),
+        log.late_travel(weights),
+    ]
+    if np.linalg.norm(found.gradient) > log.tolerance:
         candidates += [found.gradient, weights]
-    for direction in candidates:
-        least, most = problem.reach(direction)
-        own = float(direction @ problem.expert)
-        if most - least > EDGE_STEP and most - own <= EDGE_SHARE * (most - least):
-            k = int(np.argmax(np.abs(direction)))
+    for direction in filter(np.any, candidates):
+        unit = direction / np.linalg.norm(direction)
+        least, most = problem.reach(unit)
+        own, spread = float(unit @ problem.expert), most - least
+        moved = spread * float(np.linalg.norm(direction))
+        if moved > EDGE_STEP and most - own <= EDGE_SHARE * spread:
+            k = int(np.argmax(np.abs(unit)))
             return (
-                "no finite weights are optimal: the expert's features are at the edge of what any policy "
-                f"reaches, or beyond it (in a direction in which feature {k} counts most, the expert has "
-                f"{own:.6g} and policies have {least:.6g} to {most:.6g}); use l2 > 0, more or more varied "
-                "demonstrations, or drop the feature that nothing can match"
+                "no finite weights are optimal: the expert's features are at the edge of what any "
+                f"policy reaches, or beyond it (in a direction in which feature {k} counts most, "
+                f"the expert has {own:.6g} and policies have {least:.6g} to {most:.6g}); use "
+                "l2 > 0, more or more varied demonstrations, or drop the feature that nothing can "
+                "match"
             )
     return ""

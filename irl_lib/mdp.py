@@ -12,7 +12,7 @@ Everything that the other modules take for granted is checked here, once.
 
 from __future__ import annotations
 
-import operator
+import numbers
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from scipy.sparse import csgraph
 Array = NDArray[np.float64]
 
 SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
+STAYING = 1.0 - 1e-12  # the probability of staying, from which on it is one but for rounding
 
 
 class MDP:
@@ -48,8 +49,8 @@ class MDP:
         ValueError: naming the argument, what it was and what was expected.
 
     Example:
-        >>> chain = MDP(np.array([[[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]]]), [1.0, 0.0], 0.9)
-        >>> chain
+        >>> stay_or_swap = [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]]
+        >>> MDP(stay_or_swap, initial=[1.0, 0.0], discount=0.9)
         MDP(n_states=2, n_actions=2, discount=0.9, horizon=None)
     """
 
@@ -93,7 +94,7 @@ class MDP:
     def absorbing(self) -> NDArray[np.bool_]:
         """``(S,)``: the states that no action leaves."""
         stay = [self.action_matrix(a).diagonal() for a in range(self.n_actions)]
-        return np.asarray(np.min(stay, axis=0) >= 1.0 - SUM_TOLERANCE)
+        return np.asarray(np.min(stay, axis=0) >= STAYING)
 
     @cached_property
     def _transposed(self) -> sparse.csr_array:
@@ -109,15 +110,17 @@ class MDP:
         return np.ascontiguousarray(dense.transpose(1, 0, 2))
 
     def expect(self, v: Array) -> Array:
-        r"""``(S, A)``: the expectation of ``v`` ``(S,)`` at the next state, :math:`\mathbb{E} v(s')`."""
-        return np.asarray(self.matrix @ v).reshape(self.n_actions, self.n_states).T
+        r"""``(S, A)``: the expectation of ``v`` ``(S,)`` at the next state."""
+        expected: Array = self.matrix @ v
+        return expected.reshape(self.n_actions, self.n_states).T
 
     def flow(self, occupancy: Array) -> Array:
         r"""``(S,)``: where ``(S, A)`` mass arrives, :math:`\sum_{s,a} x(s,a) P(s' \mid s,a)`."""
-        return np.asarray(self._transposed @ occupancy.T.ravel())
+        arriving: Array = self._transposed @ occupancy.T.ravel()
+        return arriving
 
     def policy_matrix(self, policy: Array) -> sparse.csr_array:
-        r"""``(S, S)``: the Markov chain of a policy ``(S, A)``, :math:`\sum_a \pi(a|s) P(s'|s,a)`."""
+        r"""``(S, S)``: the chain of a policy ``(S, A)``, :math:`\sum_a \pi(a|s) P(s'|s,a)`."""
         parts = [
             sparse.diags_array(np.ascontiguousarray(policy[:, a])) @ self.action_matrix(a)
             for a in range(self.n_actions)
@@ -127,26 +130,28 @@ class MDP:
     def _check_absorption(self) -> None:
         if not self.absorbing.any():
             raise ValueError(
-                "discount is 1 and horizon is None, which needs absorbing states that end an episode; "
-                "there are none: give a horizon, or a discount below 1"
+                "discount is 1 and horizon is None, which needs absorbing states that end an "
+                "episode; there are none: give a horizon, or a discount below 1"
             )
-        sinks = np.flatnonzero(self.absorbing)
-        graph = sum(self.action_matrix(a) for a in range(self.n_actions)).tocoo()
-        n = self.n_states  # one more node, from which all absorbing states are entered backwards
-        backward = sparse.csr_array(
-            (
-                np.ones(graph.nnz + sinks.size),
-                (np.r_[graph.col, np.full(sinks.size, n)], np.r_[graph.row, sinks]),
-            ),
-            shape=(n + 1, n + 1),
-        )
-        reached = csgraph.breadth_first_order(backward, n, return_predecessors=False)
-        lost = np.setdiff1d(np.arange(n), reached)
+        lost = np.flatnonzero(~self._can_end())
         if lost.size:
             raise ValueError(
                 f"discount is 1 and horizon is None, but no absorbing state can be reached from "
                 f"state {lost[0]} (and {lost.size - 1} more): give a horizon, or a discount below 1"
             )
+
+    def _can_end(self) -> NDArray[np.bool_]:
+        """``(S,)``: the states from which some actions lead to an absorbing one."""
+        step = self.matrix.tocoo()
+        sinks = np.flatnonzero(self.absorbing)
+        n = self.n_states  # one more node, from which all absorbing states are entered backwards
+        sources = np.r_[step.col, np.full(sinks.size, n)]
+        targets = np.r_[step.row % n, sinks]
+        backward = sparse.csr_array((np.ones(sources.size), (sources, targets)), (n + 1, n + 1))
+        found = csgraph.breadth_first_order(backward, n, return_predecessors=False)
+        reached = np.zeros(n + 1, dtype=bool)
+        reached[found] = True
+        return reached[:n]
 
 
 class Trajectories(NamedTuple):
@@ -160,16 +165,23 @@ class Trajectories(NamedTuple):
     r"""``(N,)``: :math:`\log p(\tau) = \log p_0(s_0) + \sum_t \log P(s_{t+1} \mid s_t, a_t)`."""
 
     def total(self, reward: Array, discount: float = 1.0) -> Array:
-        r"""``(N, ...)``: :math:`\sum_t \gamma^t f(s_t, a_t)` of a reward ``(S, A)`` or features ``(S, A, K)``."""
+        r"""``(N, ...)``: :math:`\sum_t \gamma^t f(s_t, a_t)` along each trajectory.
+
+        ``reward`` is ``(S, A)``, or features ``(S, A, K)``.
+        """
         weights = discount ** np.arange(self.actions.shape[1])
-        return np.einsum("t,nt...->n...", weights, reward[self.states[:, :-1], self.actions])
+        summed: Array = np.einsum(
+            "t,nt...->n...", weights, reward[self.states[:, :-1], self.actions]
+        )
+        return summed
 
     def log_policy(self, policy: Array) -> Array:
-        r"""``(N,)``: :math:`\sum_t \log \pi(a_t \mid s_t)` of a policy ``(S, A)`` or ``(T, S, A)``."""
+        r"""``(N,)``: :math:`\sum_t \log \pi(a_t|s_t)` of a policy ``(S, A)`` or ``(T, S, A)``."""
         steps = np.arange(self.actions.shape[1])
         per_step = np.broadcast_to(policy, (steps.size, *policy.shape[-2:]))
         with np.errstate(divide="ignore"):
-            return np.sum(np.log(per_step[steps, self.states[:, :-1], self.actions]), axis=1)
+            logs = np.log(per_step[steps, self.states[:, :-1], self.actions])
+        return np.asarray(logs.sum(axis=1))
 
 
 def enumerate_trajectories(mdp: MDP, max_trajectories: int = 1_000_000) -> Trajectories:
@@ -187,25 +199,33 @@ def enumerate_trajectories(mdp: MDP, max_trajectories: int = 1_000_000) -> Traje
     if mdp.horizon is None:
         raise ValueError("horizon is None: only trajectories of a fixed length can be enumerated")
     start = np.flatnonzero(mdp.initial)
-    states, actions = start[:, None], np.empty((start.size, 0), dtype=np.int64)
-    log_dynamics = np.log(mdp.initial[start])
+    no_actions = np.empty((start.size, 0), dtype=np.int64)
+    paths = Trajectories(start[:, None], no_actions, np.log(mdp.initial[start]))
     for _ in range(mdp.horizon):
-        action = np.tile(np.arange(mdp.n_actions), len(states))
-        rows = action * mdp.n_states + np.repeat(states[:, -1], mdp.n_actions)
-        first, counts = mdp.matrix.indptr[rows], np.diff(mdp.matrix.indptr)[rows]
-        total = int(counts.sum())
-        if total > max_trajectories:
-            raise ValueError(
-                f"more than max_trajectories={max_trajectories} trajectories: this is for tiny MDPs, "
-                f"use planning.occupancy for S={mdp.n_states}, T={mdp.horizon}"
-            )
-        parent = np.repeat(np.arange(rows.size), counts)
-        entry = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts) + first[parent]
-        history = parent // mdp.n_actions
-        states = np.column_stack([states[history], mdp.matrix.indices[entry]])
-        actions = np.column_stack([actions[history], action[parent]])
-        log_dynamics = log_dynamics[history] + np.log(mdp.matrix.data[entry])
-    return Trajectories(states, actions, log_dynamics)
+        paths = _one_step_longer(mdp, paths, max_trajectories)
+    return paths
+
+
+def _one_step_longer(mdp: MDP, paths: Trajectories, most: int) -> Trajectories:
+    """Every trajectory, continued by every action and to every next state."""
+    n, matrix = len(paths.states), mdp.matrix
+    action = np.tile(np.arange(mdp.n_actions), n)
+    rows = action * mdp.n_states + np.repeat(paths.states[:, -1], mdp.n_actions)
+    first, counts = matrix.indptr[rows], np.diff(matrix.indptr)[rows]
+    total = int(counts.sum())
+    if total > most:
+        raise ValueError(
+            f"more than max_trajectories={most} trajectories: this is for tiny MDPs, "
+            f"use planning.occupancy for S={mdp.n_states}, T={mdp.horizon}"
+        )
+    parent = np.repeat(np.arange(rows.size), counts)
+    entry = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts) + first[parent]
+    history = parent // mdp.n_actions
+    return Trajectories(
+        np.column_stack([paths.states[history], matrix.indices[entry].astype(np.int64)]),
+        np.column_stack([paths.actions[history], action[parent]]),
+        paths.log_dynamics[history] + np.log(matrix.data[entry]),
+    )
 
 
 def check_distribution(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
@@ -224,16 +244,41 @@ def check_distribution(name: str, value: ArrayLike, shape: tuple[int, ...]) -> A
 
 def check_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     """``value`` as a finite float array of the given shape."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no array of numbers of shape {shape}: {error}") from None
+    array = check_numbers(name, value)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} is {array[where]} at index {where}; every entry has to be finite")
     return array
+
+
+def check_numbers(name: str, value: ArrayLike) -> Array:
+    """``value`` as a float array; text, objects and complex numbers are refused, not converted."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has entries of type {array.dtype}; expected real numbers")
+    return np.asarray(array, dtype=np.float64)
+
+
+def check_real(name: str, value: Any, least: float, *, open_end: bool = False) -> float:
+    """``value`` as a finite float, at least ``least``; above it where the end is open."""
+    sign = ">" if open_end else ">="
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = float(value) if is_real else float("nan")
+    if not np.isfinite(number) or number < least or (open_end and number == least):
+        raise ValueError(f"{name} is {value!r}; expected a finite number {sign} {least:g}")
+    return number
+
+
+def check_count(name: str, value: Any) -> int:
+    """``value`` as a whole number, at least 1."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
+    return int(value)
 
 
 def check_reward(mdp: MDP, reward: ArrayLike) -> Array:
@@ -250,14 +295,11 @@ def check_reward(mdp: MDP, reward: ArrayLike) -> Array:
 
 def check_policy(mdp: MDP, policy: ArrayLike) -> Array:
     """A policy ``(S, A)``, or ``(T, S, A)`` when the horizon is finite."""
-    array = np.asarray(policy)
+    array = check_numbers("policy", policy)
     shape: tuple[int, ...] = (mdp.n_states, mdp.n_actions)
     if mdp.horizon is not None and array.ndim == 3:
         shape = (mdp.horizon, *shape)
-    array = check_array("policy", policy, shape)
-    if (array < 0).any() or np.abs(array.sum(axis=-1) - 1.0).max() > SUM_TOLERANCE:
-        raise ValueError("policy has rows that are no distributions over the actions")
-    return array
+    return check_distribution("policy", array, shape)
 
 
 def feature_matrix(mdp: MDP, features: Any) -> Array | sparse.csr_array:
@@ -271,58 +313,81 @@ def feature_matrix(mdp: MDP, features: Any) -> Array | sparse.csr_array:
     Raises:
         ValueError: for another shape, or an entry that is not finite.
     """
+    if sparse.issparse(features):
+        return _sparse_features(mdp, features)
+    array = check_numbers("features", features)
+    if array.ndim not in (2, 3) or array.shape[-1] == 0:
+        raise ValueError(
+            f"features has shape {array.shape}; expected ({mdp.n_states}, {mdp.n_actions}, K) or "
+            f"({mdp.n_states}, K), with at least one feature"
+        )
+    shape = (mdp.n_states, mdp.n_actions)[: array.ndim - 1]
+    array = check_array("features", array, (*shape, array.shape[-1]))
+    if array.ndim == 2:
+        array = np.repeat(array[:, None], mdp.n_actions, axis=1)
+    return array.reshape(mdp.n_states * mdp.n_actions, -1)
+
+
+def _sparse_features(mdp: MDP, features: Any) -> sparse.csr_array:
+    matrix = _to_csr("features", features)
     n_states, n_actions = mdp.n_states, mdp.n_actions
-    if not sparse.issparse(features):
-        array = np.asarray(features)
-        k = array.shape[-1] if array.ndim else 0
-        shape = (n_states, k) if array.ndim == 2 else (n_states, n_actions, k)
-        array = check_array("features", features, shape)
-        if array.ndim == 2:
-            array = np.repeat(array[:, None], n_actions, axis=1)
-        return array.reshape(n_states * n_actions, k)
-    matrix = sparse.csr_array(features, dtype=np.float64)
     if not np.isfinite(matrix.data).all():
-        raise ValueError("features has an entry that is not finite")
+        raise ValueError("features has an entry that is not finite; expected finite numbers")
     if matrix.shape[0] == n_states and n_actions > 1:
         return matrix[np.repeat(np.arange(n_states), n_actions)]
-    if matrix.shape[0] != n_states * n_actions:
+    if matrix.shape[0] != n_states * n_actions or matrix.shape[1] == 0:
         raise ValueError(
-            f"features has shape {matrix.shape}; expected ({n_states * n_actions}, K), a row for each "
-            f"state and action, or ({n_states}, K), a row for each state"
+            f"features has shape {matrix.shape}; expected ({n_states * n_actions}, K), a row for "
+            f"each state and action, or ({n_states}, K), a row for each state"
         )
     return matrix
+
+
+def _to_csr(name: str, value: Any) -> sparse.csr_array:
+    """CSR of floats; it may share memory with ``value``."""
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has entries of type {value.dtype}; expected real numbers")
+    return sparse.csr_array(value, dtype=np.float64)
 
 
 def _action_major(transitions: Any) -> tuple[sparse.csr_array, int]:
     """The transitions in any of their three forms as ``(A*S, S)`` CSR, and ``A``."""
     if sparse.issparse(transitions):
-        rows, n_states = transitions.shape
-        n_actions = rows // n_states if n_states else 0
-        if n_actions < 1 or rows != n_states * n_actions:
-            raise ValueError(f"transitions has shape {transitions.shape}; expected (S*A, S)")
-        order = np.arange(rows).reshape(n_states, n_actions).T.ravel()
-        matrix = sparse.csr_array(transitions, dtype=np.float64)[order]
+        matrix, n_actions = _from_stacked(transitions)
     elif isinstance(transitions, list | tuple) and any(map(sparse.issparse, transitions)):
-        n_actions = len(transitions)
-        n_states = transitions[0].shape[1]
-        for a, part in enumerate(transitions):
-            if not sparse.issparse(part) or part.shape != (n_states, n_states):
-                raise ValueError(
-                    f"transitions[{a}] has shape {np.shape(part)}; expected a sparse matrix of shape "
-                    f"({n_states}, {n_states}) for each action"
-                )
-        matrix = sparse.csr_array(sparse.vstack(transitions, format="csr"), dtype=np.float64)
+        matrix, n_actions = _from_sequence(transitions), len(transitions)
     else:
         matrix, n_actions = _from_dense(transitions)
     return _check_rows(matrix), n_actions
 
 
+def _from_stacked(transitions: Any) -> tuple[sparse.csr_array, int]:
+    rows, n_states = transitions.shape if len(transitions.shape) == 2 else (0, 0)
+    n_actions = rows // n_states if n_states else 0
+    if n_actions < 1 or rows != n_states * n_actions:
+        raise ValueError(f"transitions has shape {transitions.shape}; expected (S*A, S)")
+    order = np.arange(rows).reshape(n_states, n_actions).T.ravel()
+    return _to_csr("transitions", transitions)[order], n_actions
+
+
+def _from_sequence(transitions: Sequence[Any]) -> sparse.csr_array:
+    n_states = max(np.shape(part)[-1] for part in transitions if sparse.issparse(part))
+    for a, part in enumerate(transitions):
+        if not sparse.issparse(part) or part.shape != (n_states, n_states):
+            raise ValueError(
+                f"transitions[{a}] has shape {np.shape(part)}; expected a sparse matrix of shape "
+                f"({n_states}, {n_states}) for each action"
+            )
+    parts = [_to_csr(f"transitions[{a}]", part) for a, part in enumerate(transitions)]
+    return sparse.csr_array(sparse.vstack(parts, format="csr"), copy=len(parts) == 1)
+
+
 def _from_dense(transitions: Any) -> tuple[sparse.csr_array, int]:
-    shape = np.shape(transitions)
+    array = check_numbers("transitions", transitions)
+    shape = array.shape
     if len(shape) != 3 or shape[0] != shape[2] or 0 in shape:
         raise ValueError(f"transitions has shape {shape}; expected (S, A, S)")
-    dense = np.asarray(transitions, dtype=np.float64).transpose(1, 0, 2)
-    return sparse.csr_array(dense.reshape(-1, shape[0])), shape[1]
+    return sparse.csr_array(array.transpose(1, 0, 2).reshape(-1, shape[0])), shape[1]
 
 
 def _check_rows(matrix: sparse.csr_array) -> sparse.csr_array:
@@ -343,7 +408,8 @@ def _check_rows(matrix: sparse.csr_array) -> sparse.csr_array:
         raise ValueError(f"transitions sums to {total:.9g} over s' at s={s}, a={a}; expected 1")
     matrix.data /= np.repeat(sums, np.diff(matrix.indptr))
     matrix.eliminate_zeros()
-    return matrix
+    # Made anew, the matrix gets the smallest integers that hold its indices: half the memory.
+    return sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _row_of(matrix: sparse.csr_array, entry: int, n_states: int) -> tuple[int, int]:
@@ -352,19 +418,17 @@ def _row_of(matrix: sparse.csr_array, entry: int, n_states: int) -> tuple[int, i
     return state, action
 
 
-def _check_discount(discount: float) -> float:
-    if not isinstance(discount, int | float | np.number) or not 0.0 < discount <= 1.0:
+def _check_discount(discount: Any) -> float:
+    is_real = isinstance(discount, numbers.Real) and not isinstance(discount, bool)
+    if not is_real or not 0.0 < float(discount) <= 1.0:
         raise ValueError(f"discount is {discount!r}; expected a number in (0, 1]")
     return float(discount)
 
 
-def _check_horizon(horizon: int | None) -> int | None:
+def _check_horizon(horizon: Any) -> int | None:
     if horizon is None:
         return None
     try:
-        steps = operator.index(horizon)
-    except TypeError:
-        raise ValueError(f"horizon is {horizon!r}; expected a whole number or None") from None
-    if isinstance(horizon, bool) or steps < 1:
-        raise ValueError(f"horizon is {horizon!r}; expected at least 1 step")
-    return steps
+        return check_count("horizon", horizon)
+    except ValueError as error:
+        raise ValueError(f"{error}, or None") from None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import MDP, Array, check_array, check_policy, feature_matrix
+from irl_lib.mdp import MDP, Array, check_array, check_numbers, check_policy
 from irl_lib.planning import feature_expectations, policy_value, value_iteration
 
 
@@ -49,12 +49,14 @@ def negative_log_likelihood(mdp: MDP, policy: ArrayLike, demos: Demonstrations) 
     pi = check_policy(mdp, policy)
     demos.check(mdp)
     step = demos.steps()
-    chosen = pi[step.time, step.state, step.action] if pi.ndim == 3 else pi[step.state, step.action]
+    when = (step.time,) if pi.ndim == 3 else ()
+    chosen = pi[(*when, step.state, step.action)]
     if chosen.size and chosen.min() <= 0.0:
         j = int(np.argmin(chosen))
         raise ValueError(
-            f"policy gives probability 0 to action {step.action[j]} in state {step.state[j]}, which "
-            f"trajectory {step.trajectory[j]} takes at step {step.time[j]}; its likelihood is 0"
+            f"policy gives probability 0 to action {step.action[j]} in state {step.state[j]}, "
+            f"which trajectory {step.trajectory[j]} takes at step {step.time[j]}; expected more "
+            "than 0, or the likelihood is 0"
         )
     return float(-np.log(chosen).sum() / len(demos))
 
@@ -68,8 +70,9 @@ def effective_sample_size(log_weights: ArrayLike) -> float:
     Returns:
         From 1 (one sample has all the weight) to N (all weights equal).
     """
-    logs = check_array("log_weights", log_weights, np.shape(log_weights))
+    logs = check_numbers("log_weights", log_weights)
     if logs.ndim != 1 or logs.size == 0:
         raise ValueError(f"log_weights has shape {logs.shape}; expected one axis, not empty")
+    logs = check_array("log_weights", logs, logs.shape)
     weights: Array = np.exp(logs - logs.max())
     return float(weights.sum() ** 2 / np.sum(weights**2))

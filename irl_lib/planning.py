@@ -1,20 +1,22 @@
 r"""Planning, hard and soft, and the occupancies that plans lead to.
 
-With reward :math:`r(s,a)`, discount :math:`\gamma` and temperature :math:`\alpha` the soft Bellman recursion is
+With reward :math:`r(s,a)`, discount :math:`\gamma` and temperature :math:`\alpha` the soft Bellman
+recursion is
 
 .. math::
     Q_t(s,a) = r(s,a) + \gamma\, \mathbb{E}_{s' \sim P(\cdot|s,a)} V_{t+1}(s'), \qquad
     V_t(s) = \alpha \log \sum_a \exp (Q_t(s,a) / \alpha), \qquad
     \pi_t(a|s) = \exp((Q_t(s,a) - V_t(s)) / \alpha),
 
-backwards from :math:`V_T = 0` when the horizon is finite, and at its fixed point when it is not.  There
-is one such recursion in this package, :func:`soft_value_iteration`; at temperature zero it is
+backwards from :math:`V_T = 0` when the horizon is finite, and at its fixed point when it is not.
+There is one such recursion in this package, :func:`soft_value_iteration`; at temperature zero it is
 :func:`value_iteration`.  The exact posterior over trajectories given optimality
 (:func:`trajectory_posterior`) differs in one place only: the expectation over the next state is
 :math:`\log \mathbb{E} \exp V_{t+1}(s')`, as if luck could be chosen.
 
 All of it runs in log space.  Without a horizon the fixed point is found by Newton's method on
-:math:`V - \mathcal{T}V`, which is policy iteration (soft or hard): each step is one sparse linear system.
+:math:`V - \mathcal{T}V`, which is policy iteration (soft or hard): each step is one sparse linear
+system.
 
 References: Ziebart (2010), chapter 6; Levine (2018), sections 2 and 3.
 """
@@ -25,23 +27,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
-from irl_lib.mdp import MDP, Array, check_policy, check_reward, feature_matrix
+from irl_lib.mdp import MDP, Array, check_policy, check_real, check_reward, feature_matrix
 
 DIRECT_LIMIT = 50_000  # states up to which a linear system is factorised rather than iterated
 BLOCK = 8_192  # states per block of a reduction over actions, so that its temporaries stay in cache
-TOLERANCE = (
-    1e-14  # Bellman residual, relative to the largest value, at which a fixed point is found
-)
+TOLERANCE = 1e-14  # Bellman residual, relative to the largest value, of a fixed point
 TIE = 1e-12  # actions whose relative values differ by less are equally good
 MAX_SWEEPS = 1_000_000
+MAX_NEWTON_STEPS = 1_000
+HUGE = 1e200  # a value that is on its way to infinity
 
 
 class DivergenceError(ValueError):
-    """Without horizon and discount, a reward under which going on for ever pays: no finite value."""
+    """Without horizon and discount, going on for ever pays: no finite value exists."""
 
 
 class Plan(NamedTuple):
@@ -56,7 +58,10 @@ class Plan(NamedTuple):
 
 
 def value_iteration(mdp: MDP, reward: ArrayLike) -> Plan:
-    """The optimal values and a deterministic optimal policy (the first of equally good actions).
+    """The optimal values and a deterministic optimal policy.
+
+    It takes the first of equally good actions; where episodes have to end, the first that leads
+    there.
 
     Args:
         mdp: S states, A actions.
@@ -83,23 +88,23 @@ def soft_value_iteration(mdp: MDP, reward: ArrayLike, temperature: float = 1.0) 
         temperature: :math:`\alpha > 0`, the weight of the entropy.
 
     Raises:
-        ValueError: for a bad argument, or when the soft value does not converge for this reward (only
-            possible without horizon and discount, when wandering about pays more than it costs).
+        ValueError: for a bad argument, or when the soft value does not converge for this reward
+            (only possible without horizon and discount, when wandering about pays more than it
+            costs).
 
     Implements: eq-soft-policy, eq-maxent-rl-objective
     """
-    if not temperature > 0.0 or not np.isfinite(temperature):
-        raise ValueError(f"temperature is {temperature!r}; expected a finite number > 0")
-    return _plan(mdp, check_reward(mdp, reward), float(temperature))
+    alpha = check_real("temperature", temperature, 0.0, open_end=True)
+    return _plan(mdp, check_reward(mdp, reward), alpha)
 
 
 def trajectory_posterior(mdp: MDP, reward: ArrayLike) -> Plan:
     r"""The exact posterior :math:`p(a_t \mid s_t, \mathcal{O}_{t:T-1} = 1)`, by backward messages.
 
-    The messages are :math:`V_t(s) = \log p(\mathcal{O}_{t:T-1} = 1 \mid s_t = s)`, up to the constant of a
-    uniform prior over actions.  With a discount below one the trajectory reward is
-    :math:`\sum_t \gamma^t r(s_t, a_t)`.  The policy has to be read with the posterior's own dynamics
-    (:func:`trajectory_occupancy`): it is optimistic about luck.
+    The messages are :math:`V_t(s) = \log p(\mathcal{O}_{t:T-1} = 1 \mid s_t = s)`, up to the
+    constant of a uniform prior over actions.  With a discount below one the trajectory reward is
+    :math:`\sum_t \gamma^t r(s_t, a_t)`.  The policy has to be read with the posterior's own
+    dynamics (:func:`trajectory_occupancy`): it is optimistic about luck.
 
     Args:
         mdp: with a finite horizon.
@@ -112,9 +117,12 @@ def trajectory_posterior(mdp: MDP, reward: ArrayLike) -> Plan:
     """
     horizon = _finite(mdp)
     table = _action_major_table(check_reward(mdp, reward))
-    return _backward(
-        mdp, horizon, lambda t, v: mdp.discount**t * table + _log_expect_exp(mdp, v), 1.0
-    )
+
+    def q_of(t: int, v: Array, q: Array) -> None:
+        np.multiply(table, mdp.discount**t, out=q)
+        q += _log_expect_exp(mdp, v)
+
+    return _backward(mdp, horizon, q_of, 1.0)
 
 
 def log_partition(mdp: MDP, plan: Plan) -> float:
@@ -140,9 +148,7 @@ def best_case(mdp: MDP, reward: ArrayLike) -> float:
 
 def soft_backup(mdp: MDP, reward: Array, v: Array, temperature: float = 1.0) -> tuple[Array, Array]:
     """One step of the soft Bellman recursion: ``q`` ``(S, A)`` and the new ``v`` ``(S,)``."""
-    q = np.asarray(mdp.matrix @ v).reshape(mdp.n_actions, mdp.n_states)
-    if mdp.discount != 1.0:
-        q *= mdp.discount
+    q = _next_values(mdp, v)
     q += _action_major_table(reward)
     return q.T, _soft_max(q, temperature)
 
@@ -163,7 +169,9 @@ def policy_value(mdp: MDP, policy: ArrayLike, reward: ArrayLike, temperature: fl
         ValueError: for bad arguments, or a policy that never ends an episode that has to end.
     """
     table, pi = check_reward(mdp, reward), check_policy(mdp, policy)
-    gain = np.sum(pi * table, axis=-1) + temperature * _entropy(pi)
+    gain = np.sum(pi * table, axis=-1)
+    if check_real("temperature", temperature, 0.0) > 0.0:
+        gain += temperature * _entropy(pi)
     if mdp.horizon is None:
         return _evaluate(mdp, pi, gain)
     v = np.zeros((mdp.horizon + 1, mdp.n_states))
@@ -177,8 +185,8 @@ def policy_value(mdp: MDP, policy: ArrayLike, reward: ArrayLike, temperature: fl
 def occupancy(mdp: MDP, policy: ArrayLike) -> Array:
     r"""``(S, A)``: how much a policy is where, :math:`\sum_t \gamma^t P(s_t = s, a_t = a)`.
 
-    It sums to :attr:`MDP.mass`.  Where episodes end (no horizon, no discount) it is the expected number
-    of visits before the end.
+    It sums to :attr:`MDP.mass`.  Where episodes end (no horizon, no discount) it is the expected
+    number of visits before the end.
 
     Args:
         mdp: S states, A actions.
@@ -195,22 +203,22 @@ def unchecked_occupancy(mdp: MDP, policy: Array) -> Array:
     if mdp.horizon is None:
         return _stationary_occupancy(mdp, policy)[:, None] * policy
     per_step = np.broadcast_to(policy, (mdp.horizon, *policy.shape[-2:]))
-    return _forward(mdp, mdp.initial, per_step, lambda t, x: mdp.flow(x), mdp.discount)
+    return _forward(mdp, mdp.initial, per_step, lambda t, x: mdp.flow(x.T))
 
 
 def trajectory_occupancy(mdp: MDP, plan: Plan) -> Array:
-    r"""``(S, A)``: the occupancy under a :func:`trajectory_posterior`, its tilted dynamics included.
+    r"""``(S, A)``: the occupancy under a :func:`trajectory_posterior` and its tilted dynamics.
 
-    The posterior's next states follow :math:`P(s'|s,a) \exp V_{t+1}(s')`, normalised, and so does its first
-    one.
+    The posterior's next states follow :math:`P(s'|s,a) \exp V_{t+1}(s')`, normalised, and so does
+    its first one.
     """
     horizon = _finite(mdp)
     policy = plan.policy[:horizon]
 
     def tilted_flow(t: int, x: Array) -> Array:
-        return np.asarray(_tilted(mdp, plan.v[t + 1]).T @ x.T.ravel())
+        return np.asarray(_tilted(mdp, plan.v[t + 1]).T @ x.ravel())
 
-    return _forward(mdp, _tilted_start(mdp, plan), policy, tilted_flow, mdp.discount)
+    return _forward(mdp, _tilted_start(mdp, plan), policy, tilted_flow)
 
 
 def feature_expectations(mdp: MDP, policy: ArrayLike, features: Any) -> Array:
@@ -229,7 +237,8 @@ def feature_expectations(mdp: MDP, policy: ArrayLike, features: Any) -> Array:
 def occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
     r"""How the occupancy of a soft plan at temperature 1 moves as the reward moves.
 
-    This is the Hessian of :math:`\mathbb{E} V_0`, which the occupancy is the gradient of, applied to a
+    This is the Hessian of :math:`\mathbb{E} V_0`, which the occupancy is the gradient of, applied
+    to a
     direction: symmetric and positive semi-definite.  It costs as much as one gradient.
 
     Args:
@@ -287,7 +296,7 @@ def trajectory_occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) 
 
 
 def _log_policy_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
-    """``(T, A, S)``: the derivative of log pi = q - v as the action-major reward moves by ``dr``."""
+    """``(T, A, S)``: how log pi = q - v moves as the action-major reward moves by ``dr``."""
     dlog = np.empty((len(plan.q), *dr.shape))
     dv = np.zeros(mdp.n_states)
     for t in reversed(range(len(plan.q))):
@@ -308,7 +317,8 @@ def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
     if mdp.episodic:
         dstate[mdp.absorbing] = 0.0
         dx[mdp.absorbing] = 0.0
-    return dstate[:, None] * plan.policy + dx
+    moved: Array = dstate[:, None] * plan.policy + dx
+    return moved
 
 
 # --- backward: values -------------------------------------------------------------------------
@@ -319,45 +329,82 @@ def _plan(mdp: MDP, reward: Array, temperature: float) -> Plan:
         return _fixed_point(mdp, reward, temperature)
     table = _action_major_table(reward)
 
-    def q_of(t: int, v: Array) -> Array:
-        return table + mdp.discount * np.asarray(mdp.matrix @ v).reshape(table.shape)
+    def q_of(t: int, v: Array, q: Array) -> None:
+        np.add(_next_values(mdp, v), table, out=q)
 
     return _backward(mdp, mdp.horizon, q_of, temperature)
 
 
 def _backward(
-    mdp: MDP, horizon: int, q_of: Callable[[int, Array], Array], temperature: float
+    mdp: MDP, horizon: int, q_of: Callable[[int, Array, Array], None], temperature: float
 ) -> Plan:
-    """The recursion over time; ``q_of`` gives the action-major ``(A, S)`` q of a step."""
+    """The recursion over time; ``q_of`` fills the action-major ``(A, S)`` q of a step."""
     shape = (horizon, mdp.n_actions, mdp.n_states)
     q, policy, v = np.empty(shape), np.empty(shape), np.zeros((horizon + 1, mdp.n_states))
     for t in reversed(range(horizon)):
-        q[t] = q_of(t, v[t + 1])
-        v[t] = _soft_max(q[t], temperature, policy[t])
+        q_of(t, v[t + 1], q[t])
+        _soft_max(q[t], temperature, policy[t], v[t])
     return Plan(q.transpose(0, 2, 1), v, policy.transpose(0, 2, 1))
+
+
+def _next_values(mdp: MDP, v: Array) -> Array:
+    """``(A, S)``: gamma E v(s'); the discount is put where it costs least."""
+    expected: Array = mdp.matrix @ (v if mdp.discount == 1.0 else mdp.discount * v)
+    return expected.reshape(mdp.n_actions, mdp.n_states)
 
 
 def _fixed_point(mdp: MDP, reward: Array, temperature: float) -> Plan:
     """Newton's method on v - Tv, from the value of the uniform policy: it never decreases."""
     policy = np.full((mdp.n_states, mdp.n_actions), 1.0 / mdp.n_actions)
-    v, last = np.full(mdp.n_states, -np.inf), np.inf
-    for _ in range(1_000):
-        v = _evaluate(mdp, policy, np.sum(policy * reward, axis=1) + temperature * _entropy(policy))
+    last = np.inf
+    for _ in range(MAX_NEWTON_STEPS):
+        v = _value_of(mdp, policy, reward, temperature)
+        if v is None:
+            break
         plan = _greedy(mdp, reward, v, temperature)
         residual = float(np.abs(plan.v - v).max(initial=0.0, where=~_ended(mdp)))
         scale = max(1.0, float(np.abs(v).max()))
-        if not np.isfinite(residual) or scale > 1e200:
-            break
         # The residual falls quadratically until rounding stops it.
         if residual <= TOLERANCE * scale or last <= residual <= 1e-9 * scale:
-            return plan
+            return plan if temperature else plan._replace(policy=_that_ends(mdp, plan))
         policy, last = _improve(policy, plan, temperature), residual
     kind = "soft value" if temperature else "value"
     raise DivergenceError(
         f"the {kind} does not converge for this reward (entries from {reward.min():g} to "
         f"{reward.max():g}): with discount {mdp.discount:g} and no horizon, going on for ever "
-        "gains more than it costs; lower the reward, the discount or the temperature, or give a horizon"
+        "gains more than it costs; lower the reward, the discount or the temperature, or give a "
+        "horizon"
     )
+
+
+def _value_of(mdp: MDP, policy: Array, reward: Array, temperature: float) -> Array | None:
+    """The value of a policy, entropy included; None where it is not finite."""
+    gain = np.sum(policy * reward, axis=1) + temperature * _entropy(policy)
+    try:
+        v = _evaluate(mdp, policy, gain)
+    except ValueError:  # improved so often that it no longer ends
+        return None
+    return v if np.abs(v).max() < HUGE else None
+
+
+def _that_ends(mdp: MDP, plan: Plan) -> Array:
+    """A deterministic policy among the best actions; where episodes end, one that ends them.
+
+    Equally good actions need not be equally good together: round and round for nothing, each step
+    is as good as the way out.  So a state gets its first best action that can lead to a state that
+    has one already, beginning with the absorbing ones.
+    """
+    if not mdp.episodic:
+        return plan.policy
+    best = _ties(plan.q.T, plan.v)
+    choice, done = plan.policy.argmax(axis=1), mdp.absorbing
+    while True:
+        leads = best & (_action_major_table(mdp.expect(done.astype(np.float64))) > 0.0)
+        new = leads.any(axis=0) & ~done
+        if not new.any():
+            return np.asarray(np.arange(mdp.n_actions) == choice[:, None], dtype=np.float64)
+        choice = np.where(new, leads.argmax(axis=0), choice)
+        done = done | new
 
 
 def _greedy(mdp: MDP, reward: Array, v: Array, temperature: float) -> Plan:
@@ -372,8 +419,8 @@ def _greedy(mdp: MDP, reward: Array, v: Array, temperature: float) -> Plan:
 def _improve(previous: Array, plan: Plan, temperature: float) -> Array:
     """The next policy to evaluate.
 
-    A hard one leaves an action only for a better one: then it ends every episode that the previous one
-    ended, and rounding can't make the iteration cycle.
+    A hard one leaves an action only for a better one: then it ends every episode that the previous
+    one ended, and rounding can't make the iteration cycle.
     """
     if temperature:
         return plan.policy
@@ -382,32 +429,49 @@ def _improve(previous: Array, plan: Plan, temperature: float) -> Array:
     return np.where(better[:, None], plan.policy, previous)
 
 
-def _soft_max(q: Array, temperature: float, policy: Array | None = None) -> Array:
+def _soft_max(
+    q: Array, temperature: float, policy: Array | None = None, v: Array | None = None
+) -> Array:
     """``(S,)``: the log-sum-exp over actions of action-major ``(A, S)`` q; fills ``policy``."""
-    v = np.empty(q.shape[1])
+    v = np.empty(q.shape[1]) if v is None else v
+    of_block = _soft_max_of_block if temperature else _max_of_block
     for i in range(0, v.size, BLOCK):
-        part = q[:, i : i + BLOCK]
-        best = part.max(axis=0)
-        if temperature == 0.0:
-            v[i : i + BLOCK] = best
-            if policy is not None:
-                first = (part >= best - TIE * np.maximum(1.0, np.abs(best))).argmax(axis=0)
-                policy[:, i : i + BLOCK] = np.arange(len(q))[:, None] == first
-            continue
-        weights = part - best
-        if temperature != 1.0:
-            weights /= temperature
-        np.exp(weights, out=weights)
-        total = weights.sum(axis=0)
-        v[i : i + BLOCK] = best + temperature * np.log(total)
-        if policy is not None:
-            np.divide(weights, total, out=policy[:, i : i + BLOCK])
+        block = slice(i, i + BLOCK)
+        weights = None if policy is None else policy[:, block]
+        of_block(q[:, block], temperature, weights, v[block])
     return v
+
+
+def _soft_max_of_block(q: Array, temperature: float, policy: Array | None, v: Array) -> None:
+    best: Array = np.maximum.reduce(q, axis=0)
+    weights: Array = np.subtract(q, best, out=policy)
+    if temperature != 1.0:
+        weights /= temperature
+    np.exp(weights, out=weights)
+    total: Array = np.add.reduce(weights, axis=0)
+    if policy is not None:
+        policy /= total
+    np.log(total, out=total)
+    if temperature != 1.0:
+        total *= temperature
+    np.add(best, total, out=v)
+
+
+def _max_of_block(q: Array, _temperature: float, policy: Array | None, v: Array) -> None:
+    np.maximum.reduce(q, axis=0, out=v)
+    if policy is not None:
+        first = _ties(q, v).argmax(axis=0)
+        np.equal(np.arange(len(q))[:, None], first, out=policy, casting="unsafe")
+
+
+def _ties(q: Array, best: Array) -> NDArray[np.bool_]:
+    """``(A, S)``: the actions that are as good as the best, but for rounding."""
+    return np.asarray(q >= best - TIE * np.maximum(1.0, np.abs(best)))
 
 
 def _entropy(policy: Array) -> Array:
     """``(..., S)``: the entropy of each row; 0 log 0 = 0."""
-    return -np.sum(policy * np.log(np.where(policy > 0.0, policy, 1.0)), axis=-1)
+    return np.asarray(-np.sum(policy * np.log(np.where(policy > 0.0, policy, 1.0)), axis=-1))
 
 
 def _log_expect_exp(mdp: MDP, v: Array) -> Array:
@@ -428,18 +492,17 @@ def _next_weights(mdp: MDP, v: Array) -> tuple[Array, Array]:
 # --- forward: occupancies ---------------------------------------------------------------------
 
 
-def _forward(
-    mdp: MDP, start: Array, policy: Array, flow: Callable[[int, Array], Array], discount: float
-) -> Array:
-    total = np.zeros((mdp.n_actions, mdp.n_states)).T
-    state = start
+def _forward(mdp: MDP, start: Array, policy: Array, flow: Callable[[int, Array], Array]) -> Array:
+    """The recursion over time; ``flow`` moves the action-major ``(A, S)`` mass of a step on."""
+    total = np.zeros((mdp.n_actions, mdp.n_states))
+    state, x = start, np.empty_like(total)
     for t in range(len(policy)):
-        x = policy[t] * state[:, None]
-        state = flow(t, x)
-        if discount != 1.0:
-            x *= discount**t
+        np.multiply(policy[t].T, state, out=x)
         total += x
-    return total
+        state = flow(t, x)
+        if mdp.discount != 1.0:
+            state *= mdp.discount
+    return total.T
 
 
 def _tilted(mdp: MDP, v: Array) -> sparse.csr_array:
@@ -485,7 +548,7 @@ def _stationary_occupancy(mdp: MDP, policy: Array) -> Array:
 
 
 def _solve(chain: sparse.csc_array, right: Array, transposed: bool = False) -> Array:
-    """x of (I - chain) x = right, or of its transpose; one step of iterative refinement."""
+    """Solves (I - chain) x = right, or its transpose; one step of iterative refinement."""
     if chain.shape[0] > DIRECT_LIMIT:
         return _sweep(chain.T.tocsr() if transposed else chain.tocsr(), right)
     system = sparse.csc_array(sparse.eye_array(chain.shape[0], format="csc") - chain)
@@ -505,7 +568,7 @@ def _solve(chain: sparse.csc_array, right: Array, transposed: bool = False) -> A
 def _sweep(matrix: sparse.csr_array, right: Array) -> Array:
     x = right.copy()
     for _ in range(MAX_SWEEPS):
-        new = right + matrix @ x
+        new: Array = right + matrix @ x
         change, scale = float(np.abs(new - x).max()), max(1.0, float(np.abs(new).max()))
         x = new
         if change <= TOLERANCE * scale:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from irl_lib.mdp import MDP, Array, check_array
+from irl_lib.mdp import MDP, Array, check_array, check_count, check_real, feature_matrix
 from irl_lib.worlds.base import World
+
+Index = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 MOVES = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # right, up, left, down, as (x, y)
 MOVE_NAMES = ("right", "up", "left", "down")
@@ -24,10 +28,10 @@ def gridworld(
     horizon: int | None = None,
     goals: Sequence[tuple[int, int]] = (),
     walls: Sequence[tuple[int, int]] = (),
-    features: Array | None = None,
-    weights: Array | None = None,
+    features: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> World:
-    r"""A grid in which a move goes astray, in a direction drawn at random, with probability ``slip``.
+    r"""A grid in which a move goes in a direction drawn at random with probability ``slip``.
 
     State ``y * width + x`` is the cell (x, y); a move against the border or a wall stays.  Cells in
     ``goals`` are absorbing.  By default each cell has ``n_features`` features: soft bumps at random
@@ -50,33 +54,39 @@ def gridworld(
         World whose start is uniform over the cells that are neither goal nor wall.
 
     Raises:
-        ValueError: for a size below 1, a slip outside [0, 1], or a goal or a wall outside the grid.
+        ValueError: for a size below 1, a slip outside [0, 1], a goal or a wall outside the grid, or
+            no cell left to start from.
     """
     height = width if height is None else height
-    if width < 1 or height < 1 or not 0.0 <= slip <= 1.0:
-        raise ValueError(
-            f"width, height and slip are {width}, {height}, {slip}; expected sizes >= 1, slip in [0, 1]"
-        )
+    width, height = check_count("width", width), check_count("height", height)
+    if not 0.0 <= check_real("slip", slip, 0.0) <= 1.0:
+        raise ValueError(f"slip is {slip!r}; expected a probability in [0, 1]")
     wall, goal = (_cells(n, c, width, height) for n, c in [("walls", walls), ("goals", goals)])
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    positions = np.stack([x.ravel(), y.ravel()], axis=1)
-    transitions = _transitions(positions, width, height, slip, wall, goal)
     start = ~(wall | goal)
+    if not start.any():
+        raise ValueError("walls and goals cover every cell; expected one to start from")
+    positions = np.indices((height, width)).reshape(2, -1)[::-1].T
+    transitions = _transitions(positions, width, height, slip, wall, goal)
     mdp = MDP(transitions, start / start.sum(), discount, horizon)
     rng = np.random.default_rng(seed)
-    table = _bumps(positions, n_features, rng) if features is None else np.asarray(features, float)
-    if table.ndim == 2:
-        table = np.repeat(table[:, None], len(MOVES), axis=1)
-    table = check_array("features", table, (width * height, len(MOVES), table.shape[-1])).copy()
-    if mdp.episodic:
-        table[mdp.absorbing] = 0.0
-    drawn = rng.normal(size=table.shape[-1]) if weights is None else weights
-    vector = check_array("weights", drawn, (table.shape[-1],))
+    table = _bumps(positions, n_features, rng) if features is None else features
+    table, vector = _linear(mdp, table, weights, rng)
     return World(mdp, table, vector, table @ vector, positions.astype(float))
 
 
+def _linear(
+    mdp: MDP, features: ArrayLike, weights: ArrayLike | None, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Features ``(S, A, K)``, zero where episodes end, and weights ``(K,)``, or normal ones."""
+    table = np.array(feature_matrix(mdp, features)).reshape(mdp.n_states, mdp.n_actions, -1)
+    if mdp.episodic:
+        table[mdp.absorbing] = 0.0
+    k = table.shape[-1]
+    return table, check_array("weights", rng.normal(size=k) if weights is None else weights, (k,))
+
+
 def _transitions(
-    positions: Array, width: int, height: int, slip: float, wall: Array, goal: Array
+    positions: Index, width: int, height: int, slip: float, wall: Mask, goal: Mask
 ) -> list[sparse.csr_array]:
     n = len(positions)
     target = np.clip(positions[:, None] + MOVES, 0, [width - 1, height - 1])
@@ -91,15 +101,15 @@ def _transitions(
     return [sparse.csr_array((1.0 - slip) * move + astray) for move in moves]
 
 
-def _bumps(positions: Array, n_features: int, rng: np.random.Generator) -> Array:
+def _bumps(positions: Index, n_features: int, rng: np.random.Generator) -> Array:
     """``(S, K)``: a Gaussian bump for each feature, a quarter of the grid wide."""
     size = positions.max(axis=0) + 1.0
     centres = rng.uniform(0.0, size, size=(n_features, 2))
-    distance = np.linalg.norm((positions[:, None] - centres) / size, axis=2)
+    distance: Array = np.linalg.norm((positions[:, None] - centres) / size, axis=2)
     return np.asarray(np.exp(-0.5 * (distance / 0.25) ** 2))
 
 
-def _cells(name: str, cells: Sequence[tuple[int, int]], width: int, height: int) -> Array:
+def _cells(name: str, cells: Sequence[tuple[int, int]], width: int, height: int) -> Mask:
     mask = np.zeros(width * height, dtype=bool)
     for x, y in cells:
         if not (0 <= x < width and 0 <= y < height):

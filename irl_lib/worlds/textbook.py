@@ -9,7 +9,9 @@ from irl_lib.worlds.base import World
 
 
 def chain(length: int = 5, horizon: int | None = None, discount: float = 0.9) -> World:
-    """States in a row; actions left and right; features of a state: its position, and whether it is the last.
+    """States in a row, with the actions left and right.
+
+    The features of a state are its position, from 0 to 1, and whether it is the last.
 
     Raises:
         ValueError: when ``length`` is below 2.
@@ -36,10 +38,10 @@ def chain(length: int = 5, horizon: int | None = None, discount: float = 0.9) ->
 def gamble(win: float = 2.0, lose: float = -4.0, chance: float = 0.5) -> World:
     r"""One decision between a safe step and a bet; then one step in which luck is paid out.
 
-    From ``start``, action 0 goes to ``safe`` and action 1 to ``won`` with probability ``chance``, else
-    to ``lost``.  The second step, whatever the action, pays ``win`` in ``won``, ``lose`` in ``lost``
-    and nothing in ``safe``.  The posterior over trajectories given optimality plans as if luck
-    could be chosen; the maximum causal entropy policy does not.
+    From ``start``, action 0 goes to ``safe`` and action 1 to ``won`` with probability ``chance``,
+    else to ``lost``.  The second step, whatever the action, pays ``win`` in ``won``, ``lose`` in
+    ``lost`` and nothing in ``safe``.  The posterior over trajectories given optimality plans as if
+    luck could be chosen; the maximum causal entropy policy does not.
 
     Raises:
         ValueError: when ``chance`` is not in (0, 1).
@@ -97,8 +99,8 @@ def random_mdp(
     """
     if not 1 <= branching <= n_states or not 0 <= n_absorbing < n_states:
         raise ValueError(
-            f"branching is {branching} and n_absorbing is {n_absorbing}; expected 1 to {n_states} and "
-            f"0 to {n_states - 1}"
+            f"branching is {branching} and n_absorbing is {n_absorbing}; expected 1 to {n_states} "
+            f"and 0 to {n_states - 1}"
         )
     rng = np.random.default_rng(seed)
     shape = (n_states, n_actions)
