@@ -240,7 +240,7 @@ def route(
 # --- animations ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Player:
     """An animation as a piece of HTML that needs nothing but a browser; made by :func:`player`."""
 
@@ -251,6 +251,9 @@ class Player:
     """PNG files."""
     still: int
     """The frame that is shown first, in print, and where scripts are off."""
+
+    def __repr__(self) -> str:
+        return f"Player({self.name!r}, {len(self.frames)} frames)"
 
     def _repr_html_(self) -> str:
         alt = html.escape(self.alt)

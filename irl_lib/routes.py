@@ -46,7 +46,9 @@ SCALE = (
 )
 SMALLEST = 1e-290
 CHUNK = 2_000_000  # entries of an array with a column per destination
-SAMPLE = 12  # destinations from which the first guess of the curvature is made
+AT_ONCE = 4  # right-hand sides per solve: with more, BLAS starts threads for tiny blocks
+SAMPLE = 12  # destinations from which the curvature is estimated
+NEWTON_STEPS = 5  # that start from such an estimate, before BFGS goes on from the last of them
 Routes = Sequence[ArrayLike]
 
 
@@ -83,9 +85,9 @@ def max_ent_routes(
 ) -> RouteResult:
     r"""Recover the weights of the turns' features from routes, by maximum likelihood.
 
-    A concave problem with few unknowns and a costly gradient: BFGS, started from the exact
-    curvature at
-    a dozen destinations, with steps shortened where the series for N would not converge.
+    A concave problem with few unknowns and a costly gradient: some Newton steps with the curvature
+    of a dozen destinations, then BFGS, which learns the rest of it; steps are shortened where the
+    series for N would not converge.
 
     Args:
         network: S segments, T turns with K features.
@@ -380,9 +382,14 @@ class _Paths:
         for part in chunks(len(goals), n):
             x = np.zeros((part.stop - part.start, n))
             x[np.arange(len(x)), goals[part]] = SCALE
-            for row in x:  # one by one: all at once takes this library longer
-                row[:] = self.lu.solve(row)
-            yield part, x
+            yield part, self.solve(x)
+
+    def solve(self, rows: Array, side: str = "N") -> Array:
+        """``(C, S)``: N, or its transpose, times each row; a few at a time is fastest."""
+        found = np.empty_like(rows)
+        for i in range(0, len(rows), AT_ONCE):
+            found[i : i + AT_ONCE] = self.lu.solve(rows[i : i + AT_ONCE].T, side).T
+        return found
 
     def turn_flow(self, x: Array, goals: Index, origin: Index, column: Index) -> Iterator[Array]:
         """``(T,)`` for each row of x: how often each turn is expected, summed over the trips
@@ -392,7 +399,7 @@ class _Paths:
         np.add.at(right, (column, origin), 1.0 / x[column, origin])
         ends = (np.arange(len(goals)), goals)
         right[ends] -= np.bincount(column, minlength=len(goals)) / x[ends]
-        y = self.lu.solve(right.T, "T").T
+        y = self.solve(right, "T")
         for row, adjoint in zip(x, y, strict=True):
             yield self.factor * adjoint[self.network.turn_from] * row[self.network.turn_to]
 
@@ -400,9 +407,7 @@ class _Paths:
         """``(S, K)``: the feature counts expected from each segment on, the derivative of log z."""
         gain = (self.factor * x[self.network.turn_to])[:, None] * self.network.features
         change = np.add.reduceat(gain, self.network.first_turn[:-1], axis=0)
-        change = np.stack(
-            [self.lu.solve(column) for column in np.ascontiguousarray(change.T)], axis=1
-        )
+        change = self.solve(np.ascontiguousarray(change.T)).T
         change /= np.maximum(x, np.finfo(float).tiny)[:, None]
         return np.asarray(change - change[goal])
 
@@ -494,16 +499,17 @@ def _sample(trips: Trips) -> Trips:
 def _bfgs(
     network: RoadNetwork, trips: Trips, w: Array, l2: float, tolerance: float, max_iterations: int
 ) -> tuple[_Paths, list[tuple[float, float, float]], bool]:
-    paths = _Paths(network, w)
-    curvature = _information(paths, _sample(trips))
-    ridge = l2 + 1e-6 * np.trace(curvature)
-    inverse = np.linalg.inv(curvature + ridge * np.eye(w.size))
+    paths, some = _Paths(network, w), _sample(trips)
     value, gradient = _evaluate(paths, trips, l2)
-    rows = []
-    for _ in range(max_iterations):
+    inverse, rows = np.eye(w.size), []
+    for i in range(max_iterations):
         rows.append((value, float(np.linalg.norm(gradient)), float(np.linalg.norm(paths.weights))))
         if rows[-1][1] <= tolerance:
             return paths, rows, True
+        if i < NEWTON_STEPS:
+            curvature = _information(paths, some)
+            ridge = l2 + 1e-6 * np.trace(curvature)
+            inverse = np.linalg.inv(curvature + ridge * np.eye(w.size))
         found = _line_search(paths, trips, l2, value, gradient, inverse @ gradient)
         if found is None:
             break
