@@ -15,7 +15,7 @@ PYTHON ?= $(or $(call is_new_enough,python3.11),$(call is_new_enough,python3),$(
 # uv installs several times faster; where it is absent pip does the same.
 UV := $(shell command -v uv 2>/dev/null)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
+INSTALL := $(if $(UV),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
 # On Linux the package index serves torch with CUDA, several gigabytes.  A machine without a GPU saves them with
 #   make book TORCH_INDEX=https://download.pytorch.org/whl/cpu
