@@ -1,7 +1,8 @@
 """A button on each chapter that opens its Colab flavour.
 
-Colab opens notebooks from a branch of a repository only, so the button leads to ``colab/<notebook>`` on the branch that
-the built folder is published on.  Jupyter Book's own button would lead to the source, which shows raw directives there.
+Colab opens notebooks from a branch of a repository only, so the button leads to
+``colab/<notebook>`` on the branch that the built folder is published on.  Jupyter Book's own button
+would lead to the source, which shows raw directives there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def add_button(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
     """Puts the button before the theme's own ones, on pages that are notebooks."""
-    if doctree is None or app.env.doc2path(pagename, base=False).endswith(".ipynb") is False:
+    if doctree is None or not app.env.doc2path(pagename).endswith(".ipynb"):
         return
     repository = app.config.html_theme_options["repository_url"]
     button = {

@@ -6,9 +6,9 @@
     What was measured, in Markdown.
     :::
 
-becomes a section with this text, a table of ``book/results/maxent_vs_imitation.json``, and a line that says which command
-made it, when, with what and where.  Where the file does not exist, neither does the section: the page claims nothing
-that was not measured.
+becomes a section with this text, a table of ``book/results/maxent_vs_imitation.json``, and a line
+that says which command made it, when, with what and where.  Where the file does not exist, neither
+does the section: the page claims nothing that was not measured.
 """
 
 from __future__ import annotations
