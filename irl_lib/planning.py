@@ -39,7 +39,8 @@ TOLERANCE = 1e-14  # Bellman residual, relative to the largest value, of a fixed
 TIE = 1e-12  # actions whose relative values differ by less are equally good
 MAX_SWEEPS = 1_000_000
 MAX_NEWTON_STEPS = 1_000
-HUGE = 1e200  # a value that is on its way to infinity
+STALLED = 1e-12  # the residual, likewise relative, that rounding may leave behind
+HUGE = 1e9  # steps' worth of reward: a value beyond is on its way to infinity
 
 
 class DivergenceError(ValueError):
@@ -365,7 +366,7 @@ def _fixed_point(mdp: MDP, reward: Array, temperature: float) -> Plan:
         residual = float(np.abs(plan.v - v).max(initial=0.0, where=~_ended(mdp)))
         scale = max(1.0, float(np.abs(v).max()))
         # The residual falls quadratically until rounding stops it.
-        if residual <= TOLERANCE * scale or last <= residual <= 1e-9 * scale:
+        if residual <= TOLERANCE * scale or last <= residual <= STALLED * scale:
             return plan if temperature else plan._replace(policy=_that_ends(mdp, plan))
         policy, last = _improve(policy, plan, temperature), residual
     kind = "soft value" if temperature else "value"
@@ -384,7 +385,7 @@ def _value_of(mdp: MDP, policy: Array, reward: Array, temperature: float) -> Arr
         v = _evaluate(mdp, policy, gain)
     except ValueError:  # improved so often that it no longer ends
         return None
-    return v if np.abs(v).max() < HUGE else None
+    return v if np.abs(v).max() < HUGE * max(1.0, float(np.abs(reward).max())) else None
 
 
 def _that_ends(mdp: MDP, plan: Plan) -> Array:

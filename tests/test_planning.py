@@ -1,0 +1,530 @@
+"""Planning: against brute force, slow loops, closed forms and limits."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import Problem, problems, slope
+
+from irl_lib import demonstrations, planning, worlds
+from irl_lib.mdp import MDP, Array
+
+
+def soft_by_loops(problem: Problem, temperature: float, steps: int) -> tuple[Array, Array]:
+    """Soft values and policy after this many steps from zero, one state at a time."""
+    p, gamma, reward = problem.transitions, problem.mdp.discount, problem.reward
+    v = np.zeros(problem.mdp.n_states)
+    policy = np.zeros_like(reward)
+    for _ in range(steps):
+        new = np.zeros_like(v)
+        for s in range(len(v)):
+            if problem.mdp.episodic and problem.mdp.absorbing[s]:
+                policy[s] = 1.0 / problem.mdp.n_actions
+                continue
+            q = [reward[s, a] + gamma * sum(p[s, a] * v) for a in range(len(reward[s]))]
+            weights = [np.exp((x - max(q)) / temperature) for x in q]
+            new[s] = max(q) + temperature * np.log(sum(weights))
+            policy[s] = np.array(weights) / sum(weights)
+        v = new
+    return v, policy
+
+
+def dense_occupancy(problem: Problem, policy: Array, steps: int) -> tuple[Array, Array]:
+    """The occupancy after this many steps, and where the state then is, by dense algebra."""
+    state, total = problem.mdp.initial.copy(), np.zeros_like(problem.reward)
+    for t in range(steps):
+        pi = policy[t] if policy.ndim == 3 else policy
+        if problem.mdp.episodic:
+            state = np.where(problem.mdp.absorbing, 0.0, state)
+        x = state[:, None] * pi
+        total += problem.mdp.discount**t * x
+        state = np.einsum("sa,sat->t", x, problem.transitions)
+    return total, state
+
+
+def deterministic_policies(n_states: int, n_actions: int) -> list[Array]:
+    choices = itertools.product(range(n_actions), repeat=n_states)
+    return [np.eye(n_actions)[list(choice)] for choice in choices]
+
+
+@settings(max_examples=60)
+@given(problems(max_states=4, discounts=(0.7, 0.9)), st.sampled_from([0.3, 1.0, 2.0]))
+def test_soft_values_equal_plain_loops(problem: Problem, temperature: float) -> None:
+    plan = planning.soft_value_iteration(problem.mdp, problem.reward, temperature)
+    horizon = problem.mdp.horizon
+    v, policy = soft_by_loops(problem, temperature, horizon or 400)
+    first = (plan.v, plan.policy) if horizon is None else (plan.v[0], plan.policy[0])
+    np.testing.assert_allclose(first[0], v, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(first[1], policy, rtol=1e-10, atol=1e-11)
+
+
+@settings(max_examples=60)
+@given(problems(max_states=4, finite=False, discounts=(1.0,)))
+def test_soft_values_of_episodes_equal_plain_loops(problem: Problem) -> None:
+    plan = planning.soft_value_iteration(problem.mdp, problem.reward)
+    v, policy = soft_by_loops(problem, 1.0, 300)
+    np.testing.assert_allclose(plan.v, v, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(plan.policy, policy, rtol=1e-9, atol=1e-9)
+    assert (plan.v[problem.mdp.absorbing] == 0.0).all()
+
+
+@settings(max_examples=100)
+@given(problems())
+def test_a_plan_satisfies_its_equations(problem: Problem) -> None:
+    mdp, reward = problem.mdp, problem.reward
+    plan = planning.soft_value_iteration(mdp, reward)
+    v = plan.v if mdp.horizon is None else plan.v[:-1]
+    after = plan.v if mdp.horizon is None else plan.v[1:]
+    expected = reward + mdp.discount * np.einsum("sat,...t->...sa", problem.transitions, after)
+    scale = max(1.0, np.abs(plan.v).max())
+    live = ~mdp.absorbing if mdp.episodic else np.ones(mdp.n_states, dtype=bool)
+    np.testing.assert_allclose(plan.q, expected, atol=1e-12 * scale)
+    soft = np.log(np.exp(plan.q - v[..., None]).sum(axis=-1))
+    assert np.abs(soft[..., live]).max(initial=0.0) < 1e-12 * scale
+    ratio = np.exp(plan.q - v[..., None])
+    np.testing.assert_allclose(plan.policy[..., live, :], ratio[..., live, :], atol=1e-11 * scale)
+    np.testing.assert_allclose(plan.policy.sum(axis=-1), 1.0, atol=1e-14)
+
+
+@settings(max_examples=60)
+@given(problems(max_states=4, max_actions=2, finite=False, discounts=(0.7, 0.9, 0.999)))
+def test_hard_values_equal_the_best_of_all_policies(problem: Problem) -> None:
+    mdp, best = problem.mdp, np.full(problem.mdp.n_states, -np.inf)
+    for policy in deterministic_policies(mdp.n_states, mdp.n_actions):
+        chain = np.einsum("sa,sat->st", policy, problem.transitions)
+        gain = (policy * problem.reward).sum(axis=1)
+        best = np.maximum(best, np.linalg.solve(np.eye(len(chain)) - mdp.discount * chain, gain))
+    plan = planning.value_iteration(mdp, problem.reward)
+    np.testing.assert_allclose(plan.v, best, rtol=1e-10, atol=1e-10)
+    own = planning.policy_value(mdp, plan.policy, problem.reward)
+    np.testing.assert_allclose(own, best, rtol=1e-10, atol=1e-10)
+    assert set(np.unique(plan.policy)) <= {0.0, 1.0}
+
+
+@settings(max_examples=40)
+@given(problems(max_states=2, max_actions=2, max_horizon=3, finite=True))
+def test_hard_values_with_a_horizon_equal_the_best_of_all_policies(problem: Problem) -> None:
+    mdp, best = problem.mdp, np.full(problem.mdp.n_states, -np.inf)
+    assert mdp.horizon is not None
+    choices = deterministic_policies(mdp.n_states, mdp.n_actions)
+    for policy in itertools.product(choices, repeat=mdp.horizon):
+        v = np.zeros(mdp.n_states)
+        for pi in reversed(policy):
+            ahead = problem.reward + mdp.discount * problem.transitions @ v
+            v = (pi * ahead).sum(axis=1)
+        best = np.maximum(best, v)
+    plan = planning.value_iteration(mdp, problem.reward)
+    np.testing.assert_allclose(plan.v[0], best, atol=1e-12)
+    own = planning.policy_value(mdp, plan.policy, problem.reward)
+    np.testing.assert_allclose(own, plan.v, atol=1e-12)
+
+
+@settings(max_examples=40)
+@given(problems(max_states=4, max_actions=2, finite=False, discounts=(1.0,)))
+def test_hard_values_of_episodes_equal_the_best_of_all_policies(problem: Problem) -> None:
+    mdp = problem.mdp
+    live, best = ~mdp.absorbing, np.where(mdp.absorbing, 0.0, -np.inf)
+    for policy in deterministic_policies(mdp.n_states, mdp.n_actions):
+        chain = np.einsum("sa,sat->st", policy, problem.transitions)[np.ix_(live, live)]
+        if np.abs(np.linalg.eigvals(chain)).max(initial=0.0) > 1.0 - 1e-9:
+            continue  # it never ends, at a cost without bound
+        gain = (policy * problem.reward).sum(axis=1)[live]
+        v = np.linalg.solve(np.eye(len(chain)) - chain, gain)
+        best[live] = np.maximum(best[live], v)
+    plan = planning.value_iteration(mdp, problem.reward)
+    np.testing.assert_allclose(plan.v, best, rtol=1e-10, atol=1e-10)
+
+
+# --- occupancies ------------------------------------------------------------------------------
+
+
+@settings(max_examples=100)
+@given(problems())
+def test_occupancy_equals_dense_sums(problem: Problem) -> None:
+    policy = problem.policy()
+    steps = problem.mdp.horizon or (40_000 if problem.mdp.discount == 0.999 else 2_000)
+    if steps == 40_000:
+        policy = planning.soft_value_iteration(problem.mdp, problem.reward).policy
+        steps = 0  # too many: the flow below says as much
+    found = planning.occupancy(problem.mdp, policy)
+    if steps:
+        np.testing.assert_allclose(found, dense_occupancy(problem, policy, steps)[0], atol=1e-9)
+    assert (found >= -1e-15).all()
+
+
+@settings(max_examples=200)
+@given(problems())
+def test_occupancies_have_their_mass_and_flow(problem: Problem) -> None:
+    """T3, T4 and T6: mass, Bellman flow, and the telescoping sum of any function of states."""
+    mdp, policy = problem.mdp, problem.policy()
+    x = planning.occupancy(mdp, policy)
+    mass = x.sum() if mdp.episodic else mdp.mass
+    if not mdp.episodic:
+        assert abs(x.sum() - mass) < 1e-12 * mass
+    last = np.zeros(mdp.n_states)
+    if mdp.horizon is not None:
+        last = mdp.discount**mdp.horizon * dense_occupancy(problem, policy, mdp.horizon)[1]
+    arriving = mdp.discount * np.einsum("sa,sat->t", x, problem.transitions)
+    residual = x.sum(axis=1) - (mdp.initial + arriving - last)
+    live = ~mdp.absorbing if mdp.episodic else np.ones(mdp.n_states, dtype=bool)
+    assert np.abs(residual[live]).max(initial=0.0) < 1e-12 * max(1.0, mass)
+    v = np.where(live, problem.rng.normal(size=mdp.n_states), 0.0)
+    gains = v[:, None] - mdp.discount * problem.transitions @ v
+    assert abs((x * gains).sum() - (mdp.initial - last) @ v) < 1e-11 * max(1.0, mass)
+
+
+@pytest.mark.parametrize("horizon", [None, 7])
+@pytest.mark.parametrize("discount", [0.7, 0.9, 1.0])
+def test_monte_carlo_agrees(discount: float, horizon: int | None) -> None:
+    """T3: every entry of an occupancy within four standard errors of sampled visits."""
+    ends = int(horizon is None and discount == 1.0)
+    world = worlds.random_mdp(6, 3, 2, 5, discount, horizon, branching=3, n_absorbing=ends)
+    mdp = world.mdp
+    reward = 0.2 * world.reward - 3.0 * ends * ~mdp.absorbing[:, None]
+    policy = planning.soft_value_iteration(mdp, reward).policy
+    length = 80 if horizon is None and discount < 1.0 else None
+    demos = demonstrations.sample(mdp, policy, 8_000, np.random.default_rng(1), length)
+    step = demos.steps()
+    visits = np.zeros((len(demos), mdp.n_states, mdp.n_actions))
+    np.add.at(visits, (step.trajectory, step.state, step.action), discount**step.time)
+    error = visits.std(axis=0) / np.sqrt(len(demos))
+    exact = planning.occupancy(mdp, policy)
+    assert (np.abs(visits.mean(axis=0) - exact) <= 4.0 * error + 1e-11).all()
+    assert error.max() < 0.05
+    np.testing.assert_allclose(demos.occupancy(mdp), visits.mean(axis=0), atol=1e-11)
+
+
+@settings(max_examples=60)
+@given(problems())
+def test_the_return_is_reward_times_occupancy(problem: Problem) -> None:
+    mdp, policy = problem.mdp, problem.policy()
+    v = planning.policy_value(mdp, policy, problem.reward)
+    start = mdp.initial @ (v if mdp.horizon is None else v[0])
+    x = planning.occupancy(mdp, policy)
+    scale = max(1.0, x.sum())
+    assert abs(start - (x * problem.reward).sum()) < 1e-12 * scale
+    mu = planning.feature_expectations(mdp, policy, problem.features)
+    np.testing.assert_allclose(mu, np.einsum("sa,sak->k", x, problem.phi), atol=1e-12 * scale)
+
+
+@settings(max_examples=60)
+@given(problems(), st.sampled_from([0.5, 1.0]))
+def test_the_soft_value_is_return_plus_entropy_and_nothing_beats_it(
+    problem: Problem, temperature: float
+) -> None:
+    mdp = problem.mdp
+    plan = planning.soft_value_iteration(mdp, problem.reward, temperature)
+    own = planning.policy_value(mdp, plan.policy, problem.reward, temperature)
+    scale = max(1.0, np.abs(plan.v).max())
+    np.testing.assert_allclose(own, plan.v, atol=1e-12 * scale)
+    other = planning.policy_value(mdp, problem.policy(), problem.reward, temperature)
+    assert (other <= plan.v + 1e-11 * scale).all()
+
+
+# --- derivatives ------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(problems())
+def test_occupancy_derivative_is_the_slope_of_the_occupancy(problem: Problem) -> None:
+    mdp = problem.mdp
+    direction = problem.phi @ problem.rng.normal(size=problem.phi.shape[-1])
+    direction /= max(1.0, np.abs(direction).max()) * (10.0 if mdp.episodic else 1.0)
+
+    def occupancy(step: float) -> Array:
+        plan = planning.soft_value_iteration(mdp, problem.reward + step * direction)
+        return planning.occupancy(mdp, plan.policy)
+
+    plan = planning.soft_value_iteration(mdp, problem.reward)
+    found = planning.occupancy_derivative(mdp, plan, direction)
+    scale = max(1.0, np.abs(occupancy(0.0)).max(), np.abs(found).max())
+    assert slope(occupancy, found, scale, 1e-8) < 1e-8
+    assert (direction * found).sum() > -1e-10 * scale
+
+
+@settings(max_examples=60)
+@given(problems(finite=True))
+def test_posterior_derivative_is_the_slope_of_the_occupancy(problem: Problem) -> None:
+    mdp = problem.mdp
+    direction = problem.phi @ problem.rng.normal(size=problem.phi.shape[-1])
+
+    def occupancy(step: float) -> Array:
+        plan = planning.trajectory_posterior(mdp, problem.reward + step * direction)
+        return planning.trajectory_occupancy(mdp, plan)
+
+    plan = planning.trajectory_posterior(mdp, problem.reward)
+    found = planning.trajectory_occupancy_derivative(mdp, plan, direction)
+    scale = max(1.0, np.abs(found).max())
+    assert slope(occupancy, found, scale, 1e-8) < 1e-8
+
+
+# --- what must hold ---------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(problems(finite=False))
+def test_shaping_leaves_the_soft_policy_alone(problem: Problem) -> None:
+    """T5: potentials move the values and nothing else."""
+    mdp = problem.mdp
+    potential = problem.rng.normal(size=mdp.n_states)
+    potential[mdp.absorbing & mdp.episodic] = 0.0
+    shaped = problem.reward + mdp.discount * mdp.expect(potential) - potential[:, None]
+    shaped[mdp.absorbing & mdp.episodic] = 0.0
+    plan = planning.soft_value_iteration(mdp, problem.reward)
+    other = planning.soft_value_iteration(mdp, shaped)
+    scale = max(1.0, np.abs(plan.v).max())
+    np.testing.assert_allclose(other.policy, plan.policy, atol=1e-11 * scale)
+    np.testing.assert_allclose(other.v, plan.v - potential, atol=1e-11 * scale)
+
+
+@settings(max_examples=40)
+@given(problems(discounts=(0.7, 0.9, 0.999)), st.floats(-3.0, 3.0))
+def test_a_constant_moves_the_values_and_no_policy(problem: Problem, constant: float) -> None:
+    mdp = problem.mdp
+    plan = planning.soft_value_iteration(mdp, problem.reward)
+    other = planning.soft_value_iteration(mdp, problem.reward + constant)
+    first, moved = (plan.v, other.v) if mdp.horizon is None else (plan.v[0], other.v[0])
+    scale = max(1.0, np.abs(first).max(), np.abs(moved).max())
+    np.testing.assert_allclose(moved, first + constant * mdp.mass, atol=1e-11 * scale)
+    np.testing.assert_allclose(other.policy, plan.policy, atol=1e-11 * scale)
+
+
+@settings(max_examples=40)
+@given(problems(discounts=(0.7, 0.9, 1.0)))
+def test_at_low_temperature_soft_planning_is_hard(problem: Problem) -> None:
+    """T10: the soft value exceeds the hard one by at most the entropy that there can be."""
+    mdp, temperature = problem.mdp, 1e-4
+    hard = planning.value_iteration(mdp, problem.reward)
+    soft = planning.soft_value_iteration(mdp, problem.reward, temperature)
+    longest = 1e4 if mdp.episodic else mdp.mass
+    room = temperature * np.log(mdp.n_actions) * longest + 1e-10
+    assert (soft.v >= hard.v - 1e-10).all()
+    assert (soft.v <= hard.v + room).all()
+    own = planning.policy_value(mdp, soft.policy, problem.reward)
+    assert (own >= hard.v - room).all()
+
+
+def test_an_absorbing_reward_of_minus_log_actions_ends_the_episode() -> None:
+    """T7: such a state is worth nothing, as the end of an episode is, with any discount."""
+    world = worlds.random_mdp(5, 3, 2, 3, discount=1.0, n_absorbing=1)
+    reward = world.reward - 4.0 * ~world.mdp.absorbing[:, None]
+    ended = planning.soft_value_iteration(world.mdp, reward)
+    reward[-1] = -np.log(3.0)
+    dense = world.mdp.dense_transitions()
+    finite = MDP(dense, world.mdp.initial, 1.0, horizon=400)
+    plan = planning.soft_value_iteration(finite, reward)
+    assert np.abs(plan.v[:, -1]).max() < 1e-12
+    np.testing.assert_allclose(plan.v[0], ended.v, atol=1e-10)
+    np.testing.assert_allclose(plan.policy[0], ended.policy, atol=1e-10)
+    x, y = planning.occupancy(finite, plan.policy), planning.occupancy(world.mdp, ended.policy)
+    np.testing.assert_allclose(x[:-1], y[:-1], atol=1e-10)
+    discounted = MDP(dense, world.mdp.initial, 0.9)
+    assert abs(planning.soft_value_iteration(discounted, reward).v[-1]) < 1e-12
+
+
+@pytest.mark.parametrize("horizon", [None, 150])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_huge_rewards_stay_finite(horizon: int | None, sign: float) -> None:
+    """T8: rewards of +-1000 on a 50 x 50 grid, hard, soft and the posterior."""
+    world = worlds.gridworld(50, n_features=1, horizon=horizon, discount=0.95)
+    mixed = np.random.default_rng(0).choice([-1000.0, 1000.0], size=(2500, 4))
+    reward = mixed if sign > 0.0 else np.full((2500, 4), -1000.0)
+    plans = [
+        planning.value_iteration(world.mdp, reward),
+        planning.soft_value_iteration(world.mdp, reward),
+    ]
+    occupancies = [planning.occupancy(world.mdp, plan.policy) for plan in plans]
+    if horizon is not None:
+        plans.append(planning.trajectory_posterior(world.mdp, reward))
+        occupancies.append(planning.trajectory_occupancy(world.mdp, plans[-1]))
+        assert np.isfinite(planning.log_partition(world.mdp, plans[-1]))
+    for plan, x in zip(plans, occupancies, strict=True):
+        assert all(np.isfinite(array).all() for array in (*plan, x))
+        np.testing.assert_allclose(x.sum(), world.mdp.mass, rtol=1e-11)
+
+
+@settings(max_examples=80)
+@given(st.integers(0, 2**32 - 1), st.floats(-3.0, 0.5))
+def test_a_soft_value_without_end_is_an_error(seed: int, level: float) -> None:
+    """In a deterministic MDP the value is finite if and only if exp(r) has spectral radius < 1."""
+    rng = np.random.default_rng(seed)
+    n_states, n_actions = 5, 2
+    targets = rng.integers(n_states, size=(n_states, n_actions))
+    targets[:-1, 0] = np.arange(1, n_states)  # so that the last state can be reached
+    targets[-1] = n_states - 1
+    reward = level + rng.normal(size=(n_states, n_actions))
+    reward[-1] = 0.0
+    kernel = np.zeros((n_states, n_states))
+    np.add.at(kernel, (np.arange(n_states)[:, None], targets), np.exp(reward))
+    radius = np.abs(np.linalg.eigvals(kernel[:-1, :-1])).max()
+    mdp = MDP(np.eye(n_states)[targets], np.eye(n_states)[0])
+    if radius < 0.999:
+        z = np.linalg.solve(np.eye(n_states - 1) - kernel[:-1, :-1], kernel[:-1, -1])
+        v = planning.soft_value_iteration(mdp, reward).v
+        np.testing.assert_allclose(v[:-1], np.log(z), rtol=1e-7, atol=1e-7)
+    elif radius > 1.001:
+        with pytest.raises(planning.DivergenceError, match="does not converge for this reward"):
+            planning.soft_value_iteration(mdp, reward)
+
+
+def test_a_hard_value_without_end_is_an_error() -> None:
+    loop = MDP(np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0]] * 2]), [1.0, 0.0])
+    with pytest.raises(planning.DivergenceError, match="going on for ever gains more"):
+        planning.value_iteration(loop, [[0.1, 0.0], [0.0, 0.0]])
+    with pytest.raises(ValueError, match="never reaches an absorbing state"):
+        planning.policy_value(loop, [[1.0, 0.0], [0.5, 0.5]], [[-1.0, 0.0], [0.0, 0.0]])
+    with pytest.raises(ValueError, match="never reaches an absorbing state"):
+        planning.occupancy(loop, [[1.0, 0.0], [0.5, 0.5]])
+
+
+def test_among_equally_good_actions_the_episode_ends() -> None:
+    """Zero rewards: going round is as good as the way out, and the policy takes the way out."""
+    world = worlds.gridworld(4, slip=0.0, goals=[(3, 3)], discount=1.0)
+    plan = planning.value_iteration(world.mdp, np.zeros((16, 4)))
+    assert (plan.v == 0.0).all()
+    visits = planning.occupancy(world.mdp, plan.policy)
+    assert visits.sum() < 16.0
+    assert (planning.policy_value(world.mdp, plan.policy, np.zeros((16, 4))) == 0.0).all()
+
+
+def test_ties_go_to_the_first_action() -> None:
+    plan = planning.value_iteration(worlds.two_goal().mdp, np.zeros((4, 2)))
+    np.testing.assert_array_equal(plan.policy, np.eye(2)[[0, 0, 0, 0]])
+    soft = planning.soft_value_iteration(worlds.two_goal().mdp, np.zeros((4, 2)))
+    np.testing.assert_allclose(soft.policy, 0.5, atol=1e-14)
+
+
+def test_one_state_and_one_action() -> None:
+    mdp = MDP([[[1.0]]], [1.0], discount=0.5)
+    plan = planning.soft_value_iteration(mdp, [[3.0]])
+    np.testing.assert_allclose(plan.v, [6.0])
+    np.testing.assert_allclose(planning.occupancy(mdp, plan.policy), [[2.0]])
+    two = MDP([[[1.0], [1.0]]], [1.0], discount=1.0, horizon=3)
+    plan = planning.soft_value_iteration(two, [[0.0, 0.0]])
+    np.testing.assert_allclose(plan.v[:, 0], np.log(2.0) * np.array([3.0, 2.0, 1.0, 0.0]))
+    ended = MDP([[[1.0], [1.0]]], [1.0])
+    assert planning.soft_value_iteration(ended, [[0.0, 0.0]]).v == [0.0]
+
+
+def test_one_backup_is_one_step_of_the_recursion() -> None:
+    world = worlds.gridworld(5, seed=2, horizon=3, discount=0.9)
+    plan = planning.soft_value_iteration(world.mdp, world.reward, 0.5)
+    q, v = planning.soft_backup(world.mdp, world.reward, plan.v[1], 0.5)
+    np.testing.assert_allclose(q, plan.q[0], atol=1e-14)
+    np.testing.assert_allclose(v, plan.v[0], atol=1e-14)
+
+
+def test_reductions_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = worlds.gridworld(5, seed=2, horizon=4)
+    plans = [
+        (planning.soft_value_iteration(world.mdp, world.reward), world.reward),
+        (planning.value_iteration(world.mdp, world.reward), world.reward),
+    ]
+    monkeypatch.setattr(planning, "BLOCK", 7)
+    for (plan, reward), again in zip(
+        plans, (planning.soft_value_iteration, planning.value_iteration), strict=True
+    ):
+        for a, b in zip(plan, again(world.mdp, reward), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_iterated_systems_agree_with_factorised_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = worlds.gridworld(6, seed=4, discount=0.9)
+    plan = planning.soft_value_iteration(world.mdp, world.reward)
+    x = planning.occupancy(world.mdp, plan.policy)
+    monkeypatch.setattr(planning, "DIRECT_LIMIT", 10)
+    again = planning.soft_value_iteration(world.mdp, world.reward)
+    np.testing.assert_allclose(again.v, plan.v, atol=1e-11)
+    np.testing.assert_allclose(planning.occupancy(world.mdp, plan.policy), x, atol=1e-11)
+
+
+def test_inputs_are_left_alone_and_results_are_new() -> None:
+    world = worlds.gridworld(4, horizon=5)
+    reward, policy = world.reward.copy(), np.full((16, 4), 0.25)
+    for array in (reward, policy):
+        array.setflags(write=False)
+    plan = planning.soft_value_iteration(world.mdp, reward)
+    planning.value_iteration(world.mdp, reward)
+    planning.trajectory_posterior(world.mdp, reward)
+    planning.policy_value(world.mdp, policy, reward, 1.0)
+    x = planning.occupancy(world.mdp, policy)
+    kept = [array.copy() for array in plan]
+    x += 1.0
+    planning.occupancy_derivative(world.mdp, plan, reward)
+    for array, copy in zip(plan, kept, strict=True):
+        assert not np.shares_memory(array, reward)
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_normal_use_warns_of_nothing() -> None:
+    with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
+        warnings.simplefilter("error")
+        for horizon, discount in [(None, 0.9), (6, 1.0), (6, 0.9)]:
+            world = worlds.gridworld(5, seed=1, horizon=horizon, discount=discount)
+            for reward in (world.reward, 500.0 * world.reward, 0.0 * world.reward):
+                plan = planning.soft_value_iteration(world.mdp, reward)
+                planning.occupancy(world.mdp, plan.policy)
+                planning.policy_value(world.mdp, plan.policy, reward, 1.0)
+                planning.occupancy_derivative(world.mdp, plan, reward)
+                hard = planning.value_iteration(world.mdp, reward)
+                planning.policy_value(world.mdp, hard.policy, reward, 1.0)
+                if horizon:
+                    posterior = planning.trajectory_posterior(world.mdp, reward)
+                    planning.trajectory_occupancy(world.mdp, posterior)
+                    planning.trajectory_occupancy_derivative(world.mdp, posterior, reward)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf, "1", None, True])
+def test_bad_temperatures(temperature: object) -> None:
+    world = worlds.two_goal()
+    with pytest.raises(ValueError, match="temperature is .*; expected a finite number > 0"):
+        planning.soft_value_iteration(world.mdp, world.reward, temperature)
+
+
+def test_the_posterior_needs_a_horizon() -> None:
+    world = worlds.two_goal()
+    with pytest.raises(ValueError, match="horizon is None: a distribution over trajectories"):
+        planning.trajectory_posterior(world.mdp, world.reward)
+
+
+BAD_POLICIES = [
+    (np.full((4, 2), 0.3), "policy sums to 0.6; a distribution sums to 1"),
+    (np.tile([1.5, -0.5], (4, 1)), "policy has the negative entry -0.5"),
+    (np.full((4, 3), 1 / 3), r"policy has shape \(4, 3\); expected \(4, 2\)"),
+    (np.full((7, 4, 2), 0.5), r"policy has shape \(7, 4, 2\); expected \(4, 2\)"),
+    (np.full((4, 2), np.nan), r"policy is nan at index \(0, 0\)"),
+    (None, "policy has entries of type object; expected real numbers"),
+    ([[0.5, 0.5], [1.0]], "policy is no array of numbers"),
+]
+
+
+@pytest.mark.parametrize(("policy", "message"), BAD_POLICIES)
+def test_bad_policies(policy: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        planning.occupancy(worlds.two_goal().mdp, policy)
+
+
+BAD_REWARDS = [
+    (np.zeros(4), r"reward has shape \(4,\); expected \(4, 2\)"),
+    (np.full((4, 2), np.inf), r"reward is inf at index \(0, 0\)"),
+    ([["1", "2"]] * 4, "reward has entries of type <U1; expected real numbers"),
+    (np.zeros((4, 2), dtype=complex), "reward has entries of type complex128"),
+    (None, "reward has entries of type object"),
+]
+
+
+@pytest.mark.parametrize(("reward", "message"), BAD_REWARDS)
+def test_bad_rewards(reward: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        planning.soft_value_iteration(worlds.two_goal().mdp, reward)
+
+
+def test_rewards_after_the_end_are_refused() -> None:
+    world = worlds.gridworld(3, goals=[(2, 2)], discount=1.0)
+    with pytest.raises(ValueError, match="reward is not 0 in the absorbing state 8"):
+        planning.value_iteration(world.mdp, np.ones((9, 4)))
