@@ -14,10 +14,10 @@ Reference: Ziebart, Maas, Bagnell, Dey (2008), Maximum entropy inverse reinforce
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -264,8 +264,9 @@ def road_network(graph: Any) -> RoadNetwork:
     numbers = [[_number(f"edge {name!r}", data, c) for name, data in edges] for c in columns]
     length, speed, lanes = np.array(numbers)
     road_type = np.array([ROAD_TYPES.index(_highway(name, data)) for name, data in edges])
-    names = tuple(name for name, _ in edges)
-    return _connect(positions, tail, head, length, speed, lanes, road_type, names)
+    number = np.arange(len(edges))
+    segments = _Segments(tail, head, length, speed, lanes, road_type, number)
+    return _connect(positions, segments, [name for name, _ in edges])
 
 
 def check_segments(name: str, value: ArrayLike, n_segments: int) -> Index:
@@ -281,44 +282,66 @@ def check_segments(name: str, value: ArrayLike, n_segments: int) -> Index:
 # --- turns --------------------------------------------------------------------------------------
 
 
-def _connect(
-    positions: Array,
-    tail: Index,
-    head: Index,
-    length: Array,
-    speed: Array,
-    lanes: Array,
-    road_type: Index,
-    names: tuple[Hashable, ...] = (),
-) -> RoadNetwork:
-    """Find the turns, and keep the largest part in which every segment can be reached from every
-    other.
-    """
-    origin, target = _turns(tail, head)
-    shape = (len(tail), len(tail))
-    links = sparse.csr_array((np.ones(len(origin)), (origin, target)), shape=shape)
-    _, label = csgraph.connected_components(links, connection="strong")
-    kept = label == np.bincount(label).argmax()
+class _Segments(NamedTuple):
+    """Segments before it is known which can be reached."""
+
+    tail: Index
+    head: Index
+    length: Array
+    speed: Array
+    lanes: Array
+    road_type: Index
+    source: Index
+    """Which of the given edges each one is."""
+
+    def take(self, kept: NDArray[np.bool_]) -> _Segments:
+        """Some of them."""
+        return _Segments(
+            self.tail[kept],
+            self.head[kept],
+            self.length[kept],
+            self.speed[kept],
+            self.lanes[kept],
+            self.road_type[kept],
+            self.source[kept],
+        )
+
+
+def _connect(positions: Array, segments: _Segments, names: Sequence[Hashable] = ()) -> RoadNetwork:
+    """Find the turns, and keep the largest part in which each segment can be reached from each."""
+    # First among nodes: a street with no way back must not make a dead end look like a crossing.
+    near = _largest(len(positions), segments.tail, segments.head)
+    segments = segments.take(near[segments.tail] & near[segments.head])
+    origin, target = _turns(segments.tail, segments.head)
+    kept = _largest(len(segments.tail), origin, target)
     if kept.sum() < 2:
         raise ValueError("no two segments of the network can be reached from each other")
     inside = kept[origin] & kept[target]
+    kind = _kinds(positions, segments.tail, segments.head, origin[inside], target[inside])
     number = np.cumsum(kept) - 1
-    kind = _kinds(positions, tail, head, origin[inside], target[inside])
-    used, ends = np.unique(np.r_[tail[kept], head[kept]], return_inverse=True)
-    n = int(kept.sum())
+    origin, target, segments = number[origin[inside]], number[target[inside]], segments.take(kept)
+    ends = np.stack([segments.tail, segments.head])
+    used, (tail, head) = np.unique(ends, return_inverse=True)
     return RoadNetwork(
         positions[used],
-        ends[:n],
-        ends[n:],
-        length[kept],
-        speed[kept],
-        lanes[kept],
-        road_type[kept].astype(np.int64),
-        number[origin[inside]],
-        number[target[inside]],
+        tail,
+        head,
+        segments.length,
+        segments.speed,
+        segments.lanes,
+        segments.road_type,
+        origin,
+        target,
         kind,
-        tuple(names[i] for i in np.flatnonzero(kept)) if names else (),
+        tuple(names[i] for i in segments.source.tolist()) if names else (),
     )
+
+
+def _largest(n: int, start: Index, end: Index) -> NDArray[np.bool_]:
+    """``(n,)``: the largest part of a directed graph in which all can be reached from all."""
+    links = sparse.csr_array((np.ones(len(start)), (start, end)), shape=(n, n))
+    _, label = csgraph.connected_components(links, connection="strong")
+    return np.asarray(label == np.argmax(np.bincount(label, minlength=1)))
 
 
 def _turns(tail: Index, head: Index) -> tuple[Index, Index]:
@@ -439,8 +462,9 @@ def _city(side: int, rng: np.random.Generator) -> RoadNetwork:
     length, speed, lanes, road_type = (
         np.concatenate([f, f[back]]) for f in (length, speed, lanes, road_type)
     )
-    ends = np.r_[tail, head[back]], np.r_[head, tail[back]]
-    return _connect(positions, *ends, length, speed, lanes, road_type)
+    tail, head = np.r_[tail, head[back]], np.r_[head, tail[back]]
+    number = np.arange(len(tail))
+    return _connect(positions, _Segments(tail, head, length, speed, lanes, road_type, number))
 
 
 def _lines(tail: Index, head: Index, line: Index, side: int, rng: np.random.Generator) -> _Roads:
