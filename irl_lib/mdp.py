@@ -408,8 +408,15 @@ def _check_rows(matrix: sparse.csr_array) -> sparse.csr_array:
         raise ValueError(f"transitions sums to {total:.9g} over s' at s={s}, a={a}; expected 1")
     matrix.data /= np.repeat(sums, np.diff(matrix.indptr))
     matrix.eliminate_zeros()
-    # Made anew, the matrix gets the smallest integers that hold its indices: half the memory.
-    return sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    return _with_small_indices(matrix)
+
+
+def _with_small_indices(matrix: sparse.csr_array) -> sparse.csr_array:
+    """The same matrix with 32-bit indices where they suffice: a backup reads every one of them."""
+    if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
+        return matrix
+    indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+    return sparse.csr_array((matrix.data, indices, indptr), shape=matrix.shape)
 
 
 def _row_of(matrix: sparse.csr_array, entry: int, n_states: int) -> tuple[int, int]:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import Problem, problems, slope
 
 from irl_lib import demonstrations, planning, worlds
 from irl_lib.mdp import MDP, Array
+from strategies import Problem, problems, slope
 
 
 def soft_by_loops(problem: Problem, temperature: float, steps: int) -> tuple[Array, Array]:
@@ -482,7 +482,7 @@ def test_normal_use_warns_of_nothing() -> None:
 @pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf, "1", None, True])
 def test_bad_temperatures(temperature: object) -> None:
     world = worlds.two_goal()
-    with pytest.raises(ValueError, match="temperature is .*; expected a finite number > 0"):
+    with pytest.raises(ValueError, match=r"temperature is .*; expected a finite number > 0"):
         planning.soft_value_iteration(world.mdp, world.reward, temperature)
 
 

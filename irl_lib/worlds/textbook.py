@@ -109,10 +109,10 @@ def random_mdp(
     rows = rng.dirichlet(np.ones(branching), size=shape)
     np.put_along_axis(transitions, targets, rows, axis=2)
     features = rng.normal(size=(*shape, n_features))
-    for s in range(n_states - n_absorbing, n_states):
-        transitions[:, :, s] += 0.1
-        transitions[s] = np.eye(n_states)[s]
-        features[s] = 0.0
+    ends = np.arange(n_states - n_absorbing, n_states)
+    transitions[:, :, ends] += 0.1
+    transitions[ends] = np.eye(n_states)[ends, None]
+    features[ends] = 0.0
     transitions /= transitions.sum(axis=2, keepdims=True)
     weights = rng.normal(size=n_features)
     mdp = MDP(transitions, rng.dirichlet(np.ones(n_states)), discount, horizon)
