@@ -145,6 +145,23 @@ def test_workflows_call_targets_that_exist(root: Path) -> None:
         assert called <= make_targets(root)
 
 
+def test_the_names_on_the_notation_page_are_those_of_the_code(root: Path) -> None:
+    page = (root / "book" / "notation.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text("utf-8") for path in (root / "irl_lib").rglob("*.py"))
+    rows = [line.rsplit("|", 2)[1] for line in page.splitlines() if line.startswith("|")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(named) > 10
+    assert named - set(re.findall(r"\w+", code)) == set()
+
+
+def test_every_module_is_on_the_page_of_the_package(root: Path) -> None:
+    page = (root / "book" / "api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"automodule:: (\S+)", page))
+    files = (path.relative_to(root).with_suffix("") for path in (root / "irl_lib").rglob("*.py"))
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in files}
+    assert shown == modules
+
+
 # ---- one version
 
 
