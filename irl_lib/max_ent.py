@@ -23,6 +23,7 @@ Its products with a vector cost one more pass over the MDP, which makes Newton's
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -48,7 +49,7 @@ CG_ITERATIONS = 200
 FLAT = 1e-14  # curvature, relative to that of independent visits, that is none
 HOPELESS = 1e6  # a reward per step, in nats, that only weights on their way to infinity reach
 EDGE_STEP = 0.1  # nats by which a Newton step moves a total reward when no optimum is finite
-EDGE_SHARE = 1e-3  # how close to the most that can be reached the expert then is
+EDGE_SHARE = 1e-5  # how close to the most that can be reached the expert then is
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +63,9 @@ class MaxEntResult:
     policy: Array
     """``(S, A)`` or ``(T, S, A)``: the soft-optimal policy, or the posterior's."""
     history: dict[str, Array]
-    """Per iteration: ``objective``, ``gradient_norm``, ``weight_norm``."""
+    """``objective``, ``gradient_norm`` and ``weight_norm``, one entry per iteration."""
     gradient_norm: float
-    """The certificate: the Euclidean norm of the gradient at ``weights``; 0 at the optimum."""
+    """Euclidean norm of the gradient at ``weights``, which is the certificate; 0 at the optimum."""
     converged: bool
     """Whether the certificate is below the tolerance, and a finite optimum exists."""
     message: str
@@ -270,6 +271,7 @@ class _Log:
         self.problem, self.tolerance = problem, tolerance
         self.rows: list[tuple[float, float, float]] = []
         self.trail: list[Array] = []
+        self.hopeless = False
         self.bar: Any = _progress_bar() if progress else None
 
     def __enter__(self) -> _Log:
@@ -287,8 +289,8 @@ class _Log:
         if self.bar is not None:
             self.bar.update()
             self.bar.set_postfix(objective=f"{value:.6g}", gradient=f"{norm:.2g}")
-        hopeless = float(np.abs(self.problem.reward(weights)).max(initial=0.0)) > HOPELESS
-        return hopeless or norm <= self.tolerance
+        self.hopeless = float(np.abs(self.problem.reward(weights)).max(initial=0.0)) > HOPELESS
+        return self.hopeless or norm <= self.tolerance
 
     def late_travel(self, weights: Array) -> Array:
         """How far the weights still went while the gradient fell to a thousandth."""
@@ -360,7 +362,8 @@ def _l_bfgs(log: _Log, weights: Array, max_iterations: int) -> Array:
 def _finish(log: _Log, weights: Array, max_iterations: int) -> Array:
     """Newton steps, where the line search of L-BFGS ended in rounding, short of the tolerance."""
     left = max_iterations - len(log.rows)
-    if left < 1 or (log.rows and log.rows[-1][1] <= log.tolerance):
+    done = bool(log.rows) and log.rows[-1][1] <= log.tolerance
+    if left < 1 or log.hopeless or done:
         return weights
     return _newton_cg(log, weights, min(left, 20))
 
@@ -486,13 +489,7 @@ def _at_the_edge(problem: _Problem, weights: Array, found: Objective, log: _Log)
     stays as long as it was, and the weights travel on as the gradient falls.  Whether such a
     direction is one of escape is then settled by planning for it.
     """
-    candidates = [
-        _newton_step(problem, found.plan, found.gradient, rtol=1e-3),
-        log.late_travel(weights),
-    ]
-    if np.linalg.norm(found.gradient) > log.tolerance:
-        candidates += [found.gradient, weights]
-    for direction in filter(np.any, candidates):
+    for direction in filter(np.any, _ways_out(problem, weights, found, log)):
         unit = direction / np.linalg.norm(direction)
         least, most = problem.reach(unit)
         own, spread = float(unit @ problem.expert), most - least
@@ -507,3 +504,21 @@ def _at_the_edge(problem: _Problem, weights: Array, found: Objective, log: _Log)
                 "match"
             )
     return ""
+
+
+def _ways_out(problem: _Problem, weights: Array, found: Objective, log: _Log) -> Iterator[Array]:
+    """Directions that lead to infinity, if any does."""
+    yield weights
+    yield log.late_travel(weights)
+    if np.linalg.norm(found.gradient) > log.tolerance:
+        yield found.gradient
+    step = _newton_step(problem, found.plan, found.gradient, rtol=0.1)
+    least, most = problem.reach(step)
+    here: Objective | None = found
+    for _ in range(3):  # what has a finite optimum converges meanwhile, and leaves the step
+        if most - least <= EDGE_STEP or here is None:
+            return
+        step = _newton_step(problem, here.plan, here.gradient, rtol=1e-6)
+        yield step
+        weights = weights + step
+        here = problem.attempt(weights)

@@ -77,7 +77,7 @@ class MDP:
 
     @property
     def mass(self) -> float:
-        r"""What an occupancy sums to: :math:`(1-\gamma^T)/(1-\gamma)`, or ``T``.
+        r"""The sum of an occupancy, :math:`(1-\gamma^T)/(1-\gamma)`, or ``T``.
 
         Infinite (``inf``) without horizon and discount, where it depends on the policy.
         """
@@ -87,7 +87,7 @@ class MDP:
 
     @property
     def episodic(self) -> bool:
-        """Whether episodes end in absorbing states: neither a horizon nor a discount below one."""
+        """Whether episodes end in absorbing states, without a horizon or a discount below one."""
         return self.horizon is None and self.discount == 1.0
 
     @cached_property
