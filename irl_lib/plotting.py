@@ -1,8 +1,8 @@
 """Figures: one style, one palette with fixed meanings, and a player for animations.
 
 The only module that imports matplotlib.  Nothing global is changed: :func:`figure` applies the
-style to the figure that
-it makes.  Every figure has a light background of its own, so that it is readable on a dark page.
+style to the figure that it makes.  Every figure has a light background of its own, so that it is
+readable on a dark page.
 """
 
 from __future__ import annotations
@@ -180,9 +180,7 @@ def trajectories(
     color: str = COLORS["expert"],
     spread: float = 0.12,
 ) -> None:
-    """Draw paths of states through a world, each a little beside the others, a dot where it
-    ends.
-    """
+    """Draw paths of states, each a little beside the others, with a dot where it ends."""
     where = np.asarray(world.positions, dtype=np.float64)
     for i, path in enumerate(states):
         angle = 2.4 * i  # the golden angle: neighbours are far apart

@@ -1,11 +1,9 @@
 r"""What a model of routes is good for, and the models that it is compared with.
 
 From the soft values of :mod:`irl_lib.routes`: the best route, where a drive is going, which turn
-comes next.  As
-yardsticks: the route of least cost for costs from elsewhere, turns chosen by their frequency
-(:func:`turn_frequencies`), and the best path of a linear cost learned by comparing best paths with
-the driven ones
-(:func:`best_path_weights`, a structured perceptron).
+comes next.  As yardsticks: the route of least cost for costs from elsewhere, turns chosen by their
+frequency (:func:`turn_frequencies`), and the best path of a linear cost learned by comparing best
+paths with the driven ones (:func:`best_path_weights`, a structured perceptron).
 
 Reference: Ziebart et al. (2008), sections 4 and 5.
 """
@@ -55,10 +53,8 @@ def destination_posterior(
     beginning was seen.
 
     By Bayes' rule, :math:`p(g \mid o \to c) \propto p(g) \exp(r(o \to c)) z_c^g / z_o^g`: how much
-    of all the
-    ways to g begin like this.  The reward of what was driven is the same for all g, and drops out.
-     A
-    destination that was passed already is excluded; one that is being reached is not.
+    of all the ways to g begin like this.  The reward of what was driven is the same for all g, and
+    drops out.  A destination that was passed already is excluded; one that is being reached is not.
 
     Args:
         network: S segments.
@@ -87,8 +83,7 @@ def next_turn_probabilities(
     destination is not known.
 
     The mixture over :func:`destination_posterior` of the turn probabilities to each destination,
-    given that
-    the drive goes on.
+    given that the drive goes on.
 
     Raises:
         ValueError: as :func:`destination_posterior`.
@@ -107,8 +102,8 @@ def next_turn_probabilities(
 
 
 def route_match(network: RoadNetwork, routes: Routes, predicted: Routes) -> Array:
-    """``(R,)``: the share of each route's length, without its first segment, that the predicted
-    one has too.
+    """``(R,)``: the share of each route's length, without its first segment, that the predicted one
+    has too.
 
     Raises:
         ValueError: when there are not as many predicted routes.
@@ -133,7 +128,8 @@ class TurnFrequencies:
     network: RoadNetwork
     scores: Array
     """``(C,)``: by kind of turn, type of the road entered, and whether it comes nearer to the
-    destination."""
+    destination.
+    """
 
     def log_probabilities(self, goal: int) -> Array:
         """``(T,)``: of each turn among those out of its segment, on the way to a destination."""
@@ -175,7 +171,7 @@ def turn_frequencies(
         network: where the routes are.
         routes: each the segments of a drive.
         smoothing: what is added to how often a category was taken, and twice that to how often it
-        could have been.
+            could have been.
 
     Raises:
         ValueError: for bad routes, or a smoothing that is not above 0.
@@ -208,9 +204,8 @@ def best_path_weights(
     perceptron.
 
     At each step some destinations are drawn, the best paths found, and the weights moved along the
-    mean difference
-    of the features, in units of their sizes; all weights stay below 0, so that there are best
-    paths; what is returned is the mean of the second half of the steps.
+    mean difference of the features, in units of their sizes; all weights stay below 0, so that
+    there are best paths; what is returned is the mean of the second half of the steps.
 
     Raises:
         ValueError: for bad routes.

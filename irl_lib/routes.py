@@ -1,27 +1,24 @@
 r"""Maximum entropy IRL on a road network: one linear system serves every destination.
 
-A driver on segment :math:`i` takes the turn into segment :math:`j` at reward
-:math:`w^\top \phi_{ij}`, until segment :math:`g`, the destination, is entered.  The dynamics are
-deterministic, so that the two forms of maximum entropy IRL are one, and :math:`\exp V` is linear
-in itself: with
+A driver on segment :math:`i` takes the turn into segment :math:`j` at reward :math:`w^\top
+\phi_{ij}`, until segment :math:`g`, the destination, is entered.  The dynamics are deterministic,
+so that the two forms of maximum entropy IRL are one, and :math:`\exp V` is linear in itself: with
 :math:`M_{ij} = \exp(w^\top \phi_{ij})` for every turn and 0 elsewhere,
 
 .. math::
     N = I + M + M^2 + \dots = (I - M)^{-1}
 
 holds at :math:`(i, j)` the sum of :math:`\exp(\text{reward})` over all paths from i to j.  A path
-from i to g splits at its
-*first* arrival at g into a drive to g and a loop from g to g, so that :math:`N_{ig} = z_i^g
-N_{gg}`:
+from i to g splits at its *first* arrival at g into a drive to g and a loop from g to g, so that
+:math:`N_{ig} = z_i^g N_{gg}`:
 
 .. math::
     Z(i, g) = z_i^g = \exp V^g(i) = N_{ig} / N_{gg} .
 
 One sparse LU of :math:`I - M` therefore gives the partition functions of all destinations, one
-column of N
-for each, and, with one row more, their gradients.  The series converges when no wandering about
-pays:
-the spectral radius of M has to be below one, which is so exactly when :math:`N 1 \ge 1`.
+column of N for each, and, with one row more, their gradients.  The series converges when no
+wandering about pays: the spectral radius of M has to be below one, which is so exactly when
+:math:`N 1 \ge 1`.
 
 References: Ziebart et al. (2008); Fosgerau et al. (2013) for the linear system.
 """
@@ -41,9 +38,7 @@ from scipy.sparse import linalg
 from irl_lib.mdp import Array, check_array
 from irl_lib.worlds.roads import Index, RoadNetwork, check_segments
 
-SCALE = (
-    1e280  # of the columns of N, so that exp V may be as small as 1e-570 before anything underflows
-)
+SCALE = 1e280  # of the columns of N, so that exp V may be as small as 1e-570
 SMALLEST = 1e-290
 CHUNK = 2_000_000  # entries of an array with a column per destination
 AT_ONCE = 4  # right-hand sides per solve: with more, BLAS starts threads for tiny blocks
@@ -60,12 +55,14 @@ class RouteResult:
     """``(K,)``."""
     covariance: Array
     """``(K, K)``: the inverse of the Fisher information of all routes: how far the weights may be
-    off."""
+    off.
+    """
     history: dict[str, Array]
     """Per iteration: ``objective``, ``gradient_norm``, ``weight_norm``."""
     gradient_norm: float
     """The certificate: the Euclidean norm of the feature gap (and ``-l2 * weights``); 0 at the
-    optimum."""
+    optimum.
+    """
     converged: bool
     message: str
 
@@ -96,15 +93,14 @@ def max_ent_routes(
         tolerance: on the gradient norm.
         max_iterations: of BFGS.
         initial_weights: ``(K,)``; default: those that make each turn cost about as much as it
-        takes.
+            takes.
 
     Returns:
         RouteResult; when the tolerance is not met ``converged`` is False, and a warning says so.
 
     Raises:
         ValueError: naming a bad argument; for routes that are none; when the series does not
-        converge at the
-            initial weights, or a destination is so far that exp V underflows there.
+            converge at the initial weights, or a destination is so far that exp V underflows there.
 
     Implements: eq-likelihood-gradient, eq-linear-gradient
 
@@ -144,8 +140,8 @@ def route_objective(
     and its gradient ``(K,)``.
 
     The gradient is the routes' mean feature counts minus the model's.  With :math:`F_{ij}` the
-    expected number
-    of times that the turn is made, the derivative of :math:`\log z_o^g` in the turn's reward,
+    expected number of times that the turn is made, the derivative of :math:`\log z_o^g` in the
+    turn's reward,
 
     .. math:: F_{ij} = M_{ij} \Bigl( \frac{N_{oi} N_{jg}}{N_{og}} - \frac{N_{gi} N_{jg}}{N_{gg}}
     \Bigr) .
@@ -163,10 +159,10 @@ def information(network: RoadNetwork, routes: Routes, weights: ArrayLike) -> Arr
     r"""``(K, K)``: the Fisher information of one route, the mean covariance of the feature counts
     given its ends.
 
-    Minus the Hessian of :func:`route_objective`.  It adds up from turn to turn: with
-    :math:`\mu_i` the expected counts from i on, what a turn reveals is :math:`d_{ij} = \phi_{ij} +
-    \mu_j - \mu_i`,
-    with mean zero given i, and the covariance is :math:`\sum_{ij} F_{ij} d_{ij} d_{ij}^\top`.
+    Minus the Hessian of :func:`route_objective`.  It adds up from turn to turn: with :math:`\mu_i`
+    the expected counts from i on, what a turn reveals is :math:`d_{ij} = \phi_{ij} + \mu_j -
+    \mu_i`, with mean zero given i, and the covariance is :math:`\sum_{ij} F_{ij} d_{ij}
+    d_{ij}^\top`.
 
     Raises:
         ValueError: as :func:`max_ent_routes`.
@@ -274,8 +270,7 @@ def trips_of(network: RoadNetwork, routes: Routes) -> Trips:
 
     Raises:
         ValueError: naming the route and the step, for one that is too short, uses a turn that does
-        not
-            exist, or passes its destination before its end.
+            not exist, or passes its destination before its end.
     """
     if len(routes) == 0:
         raise ValueError("routes is empty; expected at least one route")
@@ -309,7 +304,7 @@ def pairs_of(network: RoadNetwork, origins: ArrayLike, destinations: ArrayLike) 
 
     Raises:
         ValueError: for arrays of different lengths, what is no segment, or an origin that is its
-        destination.
+            destination.
     """
     origin = check_segments("origins", np.atleast_1d(origins), network.n_segments)
     end = check_segments("destinations", np.atleast_1d(destinations), network.n_segments)
@@ -392,9 +387,7 @@ class _Paths:
         return found
 
     def turn_flow(self, x: Array, goals: Index, origin: Index, column: Index) -> Iterator[Array]:
-        """``(T,)`` for each row of x: how often each turn is expected, summed over the trips
-        there.
-        """
+        """``(T,)`` for each row of x: how often each turn is expected, over all trips there."""
         right = np.zeros_like(x)
         np.add.at(right, (column, origin), 1.0 / x[column, origin])
         ends = (np.arange(len(goals)), goals)
@@ -412,9 +405,7 @@ class _Paths:
         return np.asarray(change - change[goal])
 
     def draw(self, at: Index, x: Array, column: Index, rng: np.random.Generator) -> Index:
-        """The next segments of drivers at ``at`` on their ways to the destinations of
-        ``column``.
-        """
+        """The next segments of drivers at ``at``, on their ways to the goals of ``column``."""
         turn = self.network.out_turns[at]
         to = self.network.turn_to[turn]
         share = np.where(turn >= 0, self.factor[turn] * x[column[:, None], to], 0.0).cumsum(axis=1)
@@ -522,9 +513,7 @@ def _bfgs(
 def _line_search(
     paths: _Paths, trips: Trips, l2: float, value: float, gradient: Array, step: Array
 ) -> tuple[_Paths, float, Array] | None:
-    """The longest of the steps 1, 1/2, 1/4 ... that has a value, and a better one; up to
-    rounding.
-    """
+    """The longest of the steps 1, 1/2, 1/4 ... that has a value, and a better one."""
     scale, slope = 1.0, float(gradient @ step)
     while scale > 1e-8:
         try:
@@ -533,7 +522,7 @@ def _line_search(
         except _NoValueError:
             scale /= 2.0
             continue
-        if new >= value + 1e-4 * scale * slope - 1e-12 * abs(value):
+        if new >= value + 1e-4 * scale * slope - 1e-12 * abs(value):  # but for rounding
             return moved, new, new_gradient
         scale /= 2.0
     return None

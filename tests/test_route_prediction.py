@@ -101,6 +101,14 @@ def test_next_turns_with_one_candidate_are_the_policy():
     np.testing.assert_allclose(chance, np.where(turns < 0, 0.0, policy), atol=1e-10)
 
 
+def test_whoever_has_arrived_does_not_turn():
+    route = max(drives(), key=len)
+    here = [route[3], route[-1]]
+    chance = prediction.next_turn_probabilities(TOWN, TASTE, [route[:4]], here)[0]
+    alone = prediction.next_turn_probabilities(TOWN, TASTE, [route[:4]], here[1:])[0]
+    np.testing.assert_allclose(chance, alone, atol=1e-12)
+
+
 def test_next_turns_are_the_mixture():
     route = max(drives(), key=len)
     prefix = route[:4]

@@ -1,13 +1,10 @@
 r"""Street networks, for learning route preferences from drives (Ziebart et al. 2008).
 
 A driver's *state* is the directed segment that the car is on, an *action* is the turn into a next
-segment.  Each turn :math:`i \to j` has features :math:`\phi_{ij}`: what making it, and then
-driving along
-segment :math:`j`, amounts to.  The dynamics are deterministic, and the destination differs from
-drive to
-drive, which is why :mod:`irl_lib.routes` works on the network itself and not on one MDP per
-destination;
-:meth:`RoadNetwork.mdp` makes that MDP for small networks.
+segment.  Each turn :math:`i \to j` has features :math:`\phi_{ij}`: what making it, and then driving
+along segment :math:`j`, amounts to.  The dynamics are deterministic, and the destination differs
+from drive to drive, which is why :mod:`irl_lib.routes` works on the network itself and not on one
+MDP per destination; :meth:`RoadNetwork.mdp` makes that MDP for small networks.
 
 Reference: Ziebart, Maas, Bagnell, Dey (2008), Maximum entropy inverse reinforcement learning, AAAI.
 """
@@ -67,8 +64,8 @@ class RoadNetwork:
     """Directed road segments and the turns between them; every segment can be reached from every
     other.
 
-    Segments are ``0 .. S-1`` and turns ``0 .. T-1``, sorted by the segment that they leave.
-    Made by :func:`roads` or :func:`road_network`.
+    Segments are ``0 .. S-1`` and turns ``0 .. T-1``, sorted by the segment that they leave.  Made by
+    :func:`roads` or :func:`road_network`.
     """
 
     positions: Array
@@ -114,8 +111,7 @@ class RoadNetwork:
         """``(T, K)``: what making a turn and driving along the segment that it enters amounts to.
 
         Kilometres by road type, travel time at the speed limit, kilometres with a single lane; the
-        kind of
-        turn (a U-turn counts as two left turns); whether it changes the type of the road.
+        kind of turn (a U-turn counts as two left turns); whether it changes the type of the road.
         """
         to, kind = self.turn_to, self.turn_kind
         km = self.length[to] / 1000.0
@@ -128,9 +124,7 @@ class RoadNetwork:
 
     @cached_property
     def first_turn(self) -> Index:
-        """``(S + 1,)``: the turns out of segment ``i`` are ``first_turn[i] : first_turn[i +
-        1]``.
-        """
+        """``(S + 1,)``: segment ``i`` has the turns ``first_turn[i] : first_turn[i + 1]``."""
         return np.searchsorted(self.turn_from, np.arange(self.n_segments + 1)).astype(np.int64)
 
     @cached_property
@@ -160,10 +154,8 @@ class RoadNetwork:
         r"""The drive to one destination as an episodic MDP: for small networks, to compare with.
 
         Its states are the segments and one more, ``S``; its actions are the slots of
-        :attr:`out_turns`.
-        A slot without a turn leads to state ``S``, where the episode ends, and has a last feature
-        of its
-        own, "no road", of prohibitive weight.
+        :attr:`out_turns`.  A slot without a turn leads to state ``S``, where the episode ends, and
+        has a last feature of its own, "no road", of prohibitive weight.
 
         Args:
             destination: the segment where the episode ends.
@@ -192,8 +184,8 @@ class RoadNetwork:
         return World(MDP(transitions, start / start.sum()), phi, theta, phi @ theta, where, names)
 
     def graph(self) -> Any:
-        """The network as a ``networkx.MultiDiGraph``, with the attributes that
-        :func:`road_network` reads.
+        """The network as a ``networkx.MultiDiGraph``, with the attributes that :func:`road_network`
+        reads.
         """
         nx = _networkx()
         graph = nx.MultiDiGraph()
@@ -215,8 +207,7 @@ def roads(seed: int = 0, size: int = 20_000) -> RoadNetwork:
     """A city: streets on a jittered grid, arterials every five blocks, a motorway ring and a cross.
 
     One street in seven is missing and one in seven is one-way.  Motorways meet the city at ramps,
-    ten
-    blocks apart; a city of fewer than about 900 segments has none.
+    ten blocks apart; a city of fewer than about 900 segments has none.
 
     Args:
         seed: for everything that is drawn.
@@ -243,16 +234,14 @@ def road_network(graph: Any) -> RoadNetwork:
     """The network of any networkx (Multi)DiGraph with the names that OSMnx uses.
 
     Nodes need ``x`` and ``y`` in metres (project geographic coordinates first).  Edges need
-    ``length``
-    (m), ``speed_kph``, ``lanes`` and ``highway``: a class of OpenStreetMap, or one of
-    ``ROAD_TYPES``.  Where
-    OSMnx gives a list of values, the first counts.  An undirected edge is two segments; loops and
-    segments outside the largest part in which every segment can be reached are left out.
+    ``length`` (m), ``speed_kph``, ``lanes`` and ``highway``: a class of OpenStreetMap, or one of
+    ``ROAD_TYPES``.  Where OSMnx gives a list of values, the first counts.  An undirected edge is
+    two segments; loops and segments outside the largest part in which every segment can be reached
+    are left out.
 
     Raises:
         ValueError: for a graph without edges, a missing attribute or a bad value, naming node or
-        edge, or when
-            no two segments can be reached from each other.
+            edge, or when no two segments can be reached from each other.
     """
     edges = list(_edges(graph))
     if not edges:
@@ -491,9 +480,7 @@ def _lines(tail: Index, head: Index, line: Index, side: int, rng: np.random.Gene
 
 
 def _motorways(side: int) -> tuple[Index, list[_Roads]]:
-    """The crossings of the grid beside which a motorway has a ramp, the ramps, and the
-    motorways.
-    """
+    """The crossings of the grid where motorways have ramps; the motorways, and the ramps."""
     stops = np.arange(side)[ARTERIAL_EVERY // 2 :: 2 * ARTERIAL_EVERY]
     if len(stops) < 2:
         return np.empty(0, dtype=np.int64), []
