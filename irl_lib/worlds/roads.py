@@ -64,8 +64,8 @@ class RoadNetwork:
     """Directed road segments and the turns between them; every segment can be reached from every
     other.
 
-    Segments are ``0 .. S-1`` and turns ``0 .. T-1``, sorted by the segment that they leave.  Made by
-    :func:`roads` or :func:`road_network`.
+    Segments are ``0 .. S-1`` and turns ``0 .. T-1``, sorted by the segment that they leave.
+    Made by :func:`roads` or :func:`road_network`.
     """
 
     positions: Array
