@@ -492,9 +492,11 @@ def _at_the_edge(problem: _Problem, weights: Array, found: Objective, log: _Log)
     for direction in filter(np.any, _ways_out(problem, weights, found, log)):
         unit = direction / np.linalg.norm(direction)
         least, most = problem.reach(unit)
-        own, spread = float(unit @ problem.expert), most - least
+        own = float(unit @ problem.expert)
+        # Where an episode can go on for ever at a cost, the least says nothing.
+        spread = most - least if np.isfinite(least) else max(abs(own), abs(most))
         moved = spread * float(np.linalg.norm(direction))
-        if moved > EDGE_STEP and most - own <= EDGE_SHARE * spread:
+        if np.isfinite(most) and moved > EDGE_STEP and most - own <= EDGE_SHARE * spread:
             k = int(np.argmax(np.abs(unit)))
             return (
                 "no finite weights are optimal: the expert's features are at the edge of what any "
