@@ -12,6 +12,7 @@ Taking a timeout for an end is the most widespread error of public implementatio
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zipfile
@@ -147,6 +148,8 @@ class Demonstrations:
                     "leave; expected an absorbing state, or truncated"
                 )
         step = self.steps()
+        if step.state.size == 0:
+            return
         chance = mdp.matrix[step.action * mdp.n_states + step.state, step.next_state]
         impossible = np.flatnonzero(np.asarray(chance).ravel() <= 0.0)
         if impossible.size:
@@ -253,19 +256,26 @@ class Demonstrations:
             ValueError: when the file is truncated, or something else.
             FileNotFoundError: when there is none.
         """
+        content = io.BytesIO(Path(path).read_bytes())
         try:
-            with np.load(path, allow_pickle=False) as file:
-                if "format" not in file or str(file["format"]) != FORMAT:
-                    raise ValueError("its format is not " + FORMAT)
-                data = {name: file[name] for name in file.files}
-                ends = np.cumsum(data["lengths"])
-                actions = np.split(data["actions"], ends[:-1])
-                states = np.split(data["states"], (ends + np.arange(1, len(ends) + 1))[:-1])
-                return Demonstrations(states, actions, data["terminated"], data["truncated"])
+            return _from_npz(content)
         except UNREADABLE as error:
             raise ValueError(
                 f"path {os.fspath(path)!r} holds no demonstrations: {error}"
             ) from error
+
+
+def _from_npz(content: io.BytesIO) -> Demonstrations:
+    with np.load(content, allow_pickle=False) as file:
+        if "format" not in file or str(file["format"]) != FORMAT:
+            raise ValueError("its format is not " + FORMAT)
+        data = {name: file[name] for name in file.files}
+    ends = np.cumsum(data["lengths"])
+    if ends.size == 0 or ends[-1] != len(data["actions"]):
+        raise ValueError(f"its lengths do not add up to its {len(data['actions'])} actions")
+    actions = np.split(data["actions"], ends[:-1])
+    states = np.split(data["states"], (ends + np.arange(1, len(ends) + 1))[:-1])
+    return Demonstrations(states, actions, data["terminated"], data["truncated"])
 
 
 def sample(
