@@ -387,7 +387,8 @@ def _small(png: bytes) -> bytes:
 
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
-        reduced = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        method = Image.Quantize.MAXCOVERAGE  # so that few pixels of a colour keep it
+        reduced = image.convert("RGB").quantize(64, method, dither=Image.Dither.NONE)
         reduced.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
