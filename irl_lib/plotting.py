@@ -276,14 +276,14 @@ class Player:
 TEMPLATE = """<div id="player-@NAME@" role="group" aria-label="Animation: @LABEL@">
 <style>
 #player-@NAME@ img { max-width: 100%; height: auto; }
-#player-@NAME@ img[hidden], #player-@NAME@ [hidden] { display: none; }
+#player-@NAME@ [hidden] { display: none !important; }
 #player-@NAME@ .controls { display: flex; gap: 0.5rem; align-items: center; flex-wrap: wrap; }
 #player-@NAME@ button { font: inherit; color: inherit; background: transparent; min-height: 2.2rem;
   border: 1px solid currentColor; border-radius: 4px; padding: 0.2rem 0.8rem; cursor: pointer; }
 #player-@NAME@ input { flex: 1 1 8rem; min-width: 6rem; }
 @media print {
   #player-@NAME@ .controls, #player-@NAME@ img { display: none !important; }
-  #player-@NAME@ img.still { display: block !important; }
+  #player-@NAME@ img.still, #player-@NAME@ img.still[hidden] { display: block !important; }
 }
 </style>
 @IMAGES@
