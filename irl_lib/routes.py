@@ -58,11 +58,9 @@ class RouteResult:
     off.
     """
     history: dict[str, Array]
-    """Per iteration: ``objective``, ``gradient_norm``, ``weight_norm``."""
+    """``objective``, ``gradient_norm`` and ``weight_norm`` at each iteration."""
     gradient_norm: float
-    """The certificate: the Euclidean norm of the feature gap (and ``-l2 * weights``); 0 at the
-    optimum.
-    """
+    """The certificate, 0 at the optimum, the norm of the feature gap (and ``-l2 * weights``)."""
     converged: bool
     message: str
 
@@ -143,8 +141,9 @@ def route_objective(
     expected number of times that the turn is made, the derivative of :math:`\log z_o^g` in the
     turn's reward,
 
-    .. math:: F_{ij} = M_{ij} \Bigl( \frac{N_{oi} N_{jg}}{N_{og}} - \frac{N_{gi} N_{jg}}{N_{gg}}
-    \Bigr) .
+    .. math::
+        F_{ij} = M_{ij} \Bigl(
+            \frac{N_{oi} N_{jg}}{N_{og}} - \frac{N_{gi} N_{jg}}{N_{gg}} \Bigr) .
 
     Raises:
         ValueError: as :func:`max_ent_routes`.
