@@ -54,8 +54,8 @@ class RouteResult:
     weights: Array
     """``(K,)``."""
     covariance: Array
-    """``(K, K)``: the inverse of the Fisher information of all routes: how far the weights may be
-    off.
+    """``(K, K)``: the inverse of the Fisher information of all routes, how far the weights may be
+    off; infinite variance where the routes say nothing.
     """
     history: dict[str, Array]
     """``objective``, ``gradient_norm`` and ``weight_norm`` at each iteration."""
@@ -123,7 +123,7 @@ def max_ent_routes(
         zip(("objective", "gradient_norm", "weight_norm"), np.array(rows).T, strict=True)
     )
     fisher = _information(paths, trips) + l2 * np.eye(start.size)
-    covariance = np.linalg.pinv(fisher, hermitian=True) / len(trips.origin)
+    covariance = _inverse_information(fisher) / len(trips.origin)
     norm = float(history["gradient_norm"][-1])
     message = f"gradient norm {norm:.2g} after {len(rows)} iterations; asked for {tolerance:g}"
     if not met:
@@ -462,6 +462,16 @@ def _information(paths: _Paths, trips: Trips) -> Array:
             news = network.features + mu[network.turn_to] - mu[network.turn_from]
             fisher += news.T @ (flow[:, None] * news)
     return fisher / len(trips.origin)
+
+
+def _inverse_information(fisher: Array) -> Array:
+    """The inverse; infinite variance for weights about which there is no information."""
+    values, vectors = np.linalg.eigh(fisher)
+    flat = values <= 1e-10 * values[-1]
+    inverse = (vectors[:, ~flat] / values[~flat]) @ vectors[:, ~flat].T
+    unknown = np.flatnonzero(np.sum(vectors[:, flat] ** 2, axis=1) > 1e-8)
+    inverse[unknown, unknown] = np.inf
+    return np.asarray(inverse)
 
 
 def _check_weights(network: RoadNetwork, weights: ArrayLike) -> Array:

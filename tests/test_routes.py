@@ -159,6 +159,16 @@ def test_the_fit_recovers_the_weights_as_well_as_it_says():
     assert np.linalg.norm(with_penalty.weights) < np.linalg.norm(found.weights)
 
 
+def test_a_feature_that_no_route_can_tell_of_has_no_standard_error():
+    village = roads(seed=0, size=200)  # without motorways
+    found = routes.max_ent_routes(village, drives(village, 300))
+    unknown = np.array(village.feature_names) == "motorway km"
+    assert found.converged
+    assert found.standard_errors[unknown] == np.inf
+    assert np.isfinite(found.standard_errors[~unknown]).all()
+    assert np.isfinite(found.weights).all()
+
+
 def test_the_line_search_backs_off_from_weights_without_a_value():
     seen = drives(TOWN, 100)
     steep = routes.max_ent_routes(TOWN, seen, initial_weights=8 * TASTE)
