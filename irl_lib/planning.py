@@ -186,8 +186,8 @@ def policy_value(mdp: MDP, policy: ArrayLike, reward: ArrayLike, temperature: fl
 def occupancy(mdp: MDP, policy: ArrayLike) -> Array:
     r"""``(S, A)``: how much a policy is where, :math:`\sum_t \gamma^t P(s_t = s, a_t = a)`.
 
-    It sums to :attr:`irl_lib.mdp.MDP.mass`.  Where episodes end (no horizon, no discount) it is the expected
-    number of visits before the end.
+    It sums to :attr:`irl_lib.mdp.MDP.mass`.  Where episodes end (no horizon, no discount) it is the
+    expected number of visits before the end.
 
     Args:
         mdp: S states, A actions.

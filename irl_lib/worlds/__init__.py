@@ -1,4 +1,4 @@
-"""Problems to solve: each function returns a :class:`irl_lib.worlds.base.World`; those that draw take a ``seed``."""
+"""Problems to solve, each a :class:`irl_lib.worlds.base.World`; those that draw take a ``seed``."""
 
 from irl_lib.worlds.base import World
 from irl_lib.worlds.gridworld import gridworld
