@@ -34,6 +34,16 @@ PUBLISHED = {  # Ziebart et al. (2008), Table 1
     "maximum entropy": (78.79, 52.98, -6.85),
 }
 Row = dict[str, Any]
+COLUMNS = {
+    "matching_percent": "match (%)",
+    "at_least_90_percent": "at least 90 % match (%)",
+    "log_probability": "log-probability",
+    "learn_seconds": "learned in (s)",
+    "published_matching_percent": "published: match (%)",
+    "published_at_least_90_percent": "published: at least 90 % (%)",
+    "published_log_probability": "published: log-probability",
+    "peak_memory_gib": "peak memory (GiB)",
+}
 
 
 def run(size: int = SIZE, destinations: int = DESTINATIONS, drives: int = DRIVES) -> list[Row]:
