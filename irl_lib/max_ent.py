@@ -46,6 +46,8 @@ from irl_lib.mdp import (
 METHODS = ("l-bfgs", "newton-cg", "gradient-ascent")
 MISSING_MASS = 0.05  # share of the discounted mass that truncated demonstrations may leave out
 CG_ITERATIONS = 200
+TINY = 1e-300  # instead of zero, below a fraction
+DENSE_FEATURES = 200  # up to which a (K, K) matrix costs next to nothing
 FLAT = 1e-14  # curvature, relative to that of independent visits, that is none
 HOPELESS = 1e6  # a reward per step, in nats, that only weights on their way to infinity reach
 EDGE_STEP = 0.1  # nats by which a Newton step moves a total reward when no optimum is finite
@@ -327,36 +329,57 @@ def _gradient_ascent(log: _Log, weights: Array, step_size: float, max_iterations
 
 
 def _l_bfgs(log: _Log, weights: Array, max_iterations: int) -> Array:
+    """L-BFGS in variables u of ``weights + basis @ u`` in which the curvature is about even."""
     problem = log.problem
     accepted = weights, problem.evaluate(weights)
-    latest = accepted
+    latest, basis = accepted, _even_basis(problem, accepted[1].plan)
 
-    def negative(w: Array) -> tuple[float, Array]:
+    def negative(u: Array) -> tuple[float, Array]:
         nonlocal latest
+        w = weights + basis @ u
         found = problem.attempt(w)
         if found is None:
             # No finite value here: a hill as steep as the slope up to it halves the step.
             base, (value, gradient, _) = accepted
-            return abs(float(gradient @ (w - base))) - value, gradient
-        latest = w.copy(), found
-        return -found.value, -found.gradient
+            return abs(float(gradient @ (w - base))) - value, basis.T @ gradient
+        latest = w, found
+        return -found.value, -(basis.T @ found.gradient)
 
-    def note(w: Array) -> None:
+    def note(u: Array) -> None:
         nonlocal accepted
-        accepted = latest if np.array_equal(w, latest[0]) else (w.copy(), problem.evaluate(w))
+        w = weights + basis @ u
+        accepted = latest if np.array_equal(w, latest[0]) else (w, problem.evaluate(w))
         if log.add(*accepted):
             raise StopIteration  # which is how a callback ends scipy's iteration
 
     limits = {"maxiter": max_iterations, "maxfun": 20 * max_iterations, "maxcor": 20}
     optimize.minimize(
         negative,
-        weights,
+        np.zeros_like(weights),
         jac=True,
         method="L-BFGS-B",
         callback=note,
         options={**limits, "ftol": 0.0, "gtol": 0.0},
     )
     return accepted[0]
+
+
+def _even_basis(problem: _Problem, plan: planning.Plan) -> Any:
+    """``(K, K)``: directions along which the features of independent visits vary alike.
+
+    The gradient steps of correlated features zigzag; in these directions they do not.
+    """
+    phi: Any = problem.phi
+    if phi.shape[1] > DENSE_FEATURES:
+        return sparse.eye_array(phi.shape[1], format="csr")
+    visits = planning.unchecked_occupancy(problem.mdp, plan.policy).ravel()
+    counted = sparse.diags_array(visits) @ phi
+    second = phi.T @ counted
+    second = second.toarray() if sparse.issparse(second) else second
+    total = np.asarray(phi.T @ visits)
+    spread, directions = np.linalg.eigh(second - np.outer(total, total) / max(visits.sum(), TINY))
+    spread = spread + problem.l2
+    return directions / np.sqrt(np.maximum(spread, max(1e-6 * spread[-1], TINY)))
 
 
 def _finish(log: _Log, weights: Array, max_iterations: int) -> Array:
@@ -520,7 +543,7 @@ def _ways_out(problem: _Problem, weights: Array, found: Objective, log: _Log) ->
     for _ in range(3):  # what has a finite optimum converges meanwhile, and leaves the step
         if most - least <= EDGE_STEP or here is None:
             return
-        step = _newton_step(problem, here.plan, here.gradient, rtol=1e-6)
+        step = _newton_step(problem, here.plan, here.gradient, rtol=1e-2)
         yield step
         weights = weights + step
         here = problem.attempt(weights)

@@ -25,6 +25,7 @@ from scipy.sparse import csgraph
 Array = NDArray[np.float64]
 
 SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
+DENSE_ENTRIES = 5_000  # up to which a product is quicker dense than sparse
 STAYING = 1.0 - 1e-12  # the probability of staying, from which on it is one but for rounding
 
 
@@ -97,8 +98,18 @@ class MDP:
         return np.asarray(np.min(stay, axis=0) >= STAYING)
 
     @cached_property
-    def _transposed(self) -> sparse.csr_array:
-        return self.matrix.T.tocsr()
+    def forwards(self) -> sparse.csr_array | Array:
+        """``(A*S, S)``: :attr:`matrix`, dense where so few entries are quicker that way."""
+        return self.matrix.toarray() if self._is_tiny else self.matrix
+
+    @cached_property
+    def backwards(self) -> sparse.csr_array | Array:
+        """``(S, A*S)``: the same, transposed."""
+        return self.matrix.toarray().T.copy() if self._is_tiny else self.matrix.T.tocsr()
+
+    @property
+    def _is_tiny(self) -> bool:
+        return self.n_actions * self.n_states**2 <= DENSE_ENTRIES
 
     def action_matrix(self, action: int) -> sparse.csr_array:
         """``(S, S)``: the transitions of one action."""
@@ -111,12 +122,12 @@ class MDP:
 
     def expect(self, v: Array) -> Array:
         r"""``(S, A)``: the expectation of ``v`` ``(S,)`` at the next state."""
-        expected: Array = self.matrix @ v
+        expected: Array = self.forwards @ v
         return expected.reshape(self.n_actions, self.n_states).T
 
     def flow(self, occupancy: Array) -> Array:
         r"""``(S,)``: where ``(S, A)`` mass arrives, :math:`\sum_{s,a} x(s,a) P(s' \mid s,a)`."""
-        arriving: Array = self._transposed @ occupancy.T.ravel()
+        arriving: Array = self.backwards @ occupancy.T.ravel()
         return arriving
 
     def policy_matrix(self, policy: Array) -> sparse.csr_array:

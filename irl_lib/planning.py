@@ -350,7 +350,7 @@ def _backward(
 
 def _next_values(mdp: MDP, v: Array) -> Array:
     """``(A, S)``: gamma E v(s'); the discount is put where it costs least."""
-    expected: Array = mdp.matrix @ (v if mdp.discount == 1.0 else mdp.discount * v)
+    expected: Array = mdp.forwards @ (v if mdp.discount == 1.0 else mdp.discount * v)
     return expected.reshape(mdp.n_actions, mdp.n_states)
 
 

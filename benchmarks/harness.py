@@ -1,0 +1,89 @@
+"""What the benchmarks share: timing, and results that say where they come from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import json
+import os
+import pkgutil
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "book" / "results"
+PACKAGES = ("numpy", "scipy")
+Row = dict[str, Any]
+
+
+def names() -> list[str]:
+    """The benchmarks that there are: the modules beside this one."""
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    own = ("__main__", "harness")
+    return sorted(each.name for each in modules if not each.ispkg and each.name not in own)
+
+
+def load(name: str) -> Any:
+    """The module of a benchmark."""
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def best_time(function: Callable[[], object], repeats: int = 7, seconds: float = 2.0) -> float:
+    """The least of several wall clock times in seconds: whatever else ran can only add to it.
+
+    It repeats until both the number of repeats is reached or the time is spent, at least once.
+    """
+    times: list[float] = []
+    while len(times) < repeats and (not times or sum(times) < seconds):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def machine() -> dict[str, Any]:
+    """Cores and the processor's name."""
+    return {"cores": len(os.sched_getaffinity(0)), "cpu": _processor()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return found[0] if found else platform.processor()
+
+
+def describe(name: str, rows: list[Row]) -> dict[str, Any]:
+    """The rows with what made them, when, where and with which versions."""
+    module = load(name)
+    versions = {"python": platform.python_version()}
+    versions |= {package: version(package) for package in PACKAGES}
+    return {
+        "command": f"python -m benchmarks {name}",
+        "versions": versions | getattr(module, "VERSIONS", {}),
+        "machine": machine(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "columns": getattr(module, "COLUMNS", {}),
+        "results": rows,
+    }
+
+
+def store(name: str, rows: list[Row], folder: Path = RESULTS) -> Path:
+    """Write NAME.json; a file that is there is replaced whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    beside = path.with_suffix(f".{os.getpid()}.part")
+    text = json.dumps(describe(name, rows), indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        beside.write_text(text + "\n", encoding="utf-8")
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return path
