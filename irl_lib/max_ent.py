@@ -537,13 +537,16 @@ def _ways_out(problem: _Problem, weights: Array, found: Objective, log: _Log) ->
     yield log.late_travel(weights)
     if np.linalg.norm(found.gradient) > log.tolerance:
         yield found.gradient
-    step = _newton_step(problem, found.plan, found.gradient, rtol=0.1)
-    least, most = problem.reach(step)
     here: Objective | None = found
-    for _ in range(3):  # what has a finite optimum converges meanwhile, and leaves the step
-        if most - least <= EDGE_STEP or here is None:
+    length = 0.0
+    for rtol in (0.1, 0.1, 1e-2, 1e-2):
+        if here is None:
             return
-        step = _newton_step(problem, here.plan, here.gradient, rtol=1e-2)
+        step = _newton_step(problem, here.plan, here.gradient, rtol)
+        least, most = problem.reach(step)
+        # Towards a finite optimum the steps become shorter; on the way to infinity they do not.
+        if most - least <= max(EDGE_STEP, 0.5 * length):
+            return
         yield step
-        weights = weights + step
+        weights, length = weights + step, most - least
         here = problem.attempt(weights)
