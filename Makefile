@@ -54,7 +54,7 @@ notebooks: $(STAMP) ## run all notebooks anew, in place (ONLY=04 for one chapter
 	@$(BIN)/python book/run_notebooks.py $(ONLY)
 
 bench: $(STAMP) ## run the benchmarks and store their results in book/results
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@$(BIN)/python -m benchmarks
 
 serve: book ## build, then serve the pages on localhost (PORT=8000)
 	@echo "http://localhost:$(PORT)/  (stop with Ctrl-C)"

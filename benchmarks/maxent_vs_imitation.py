@@ -2,8 +2,10 @@
 
 Both solve the same grids in the same run, `imitation` in an environment of its own that is made
 under `.cache/` the first time.  One gradient is a soft backup through the horizon and the
-occupancy of its policy; before times are compared, the answers are.  The whole fit goes from zero
-to a gap of the feature expectations of 1e-3, `imitation` with Adam at the better of two rates.
+occupancy of its policy; before times are compared, the answers are.  Ours runs on one thread; the
+dense products of `imitation` on all, and again on one for a second figure.  The whole fit goes
+from zero to a gap of the feature expectations of 1e-3, `imitation` with Adam at the better of two
+rates.
 """
 
 from __future__ import annotations
@@ -29,7 +31,14 @@ SIZES = (5, 20, 64)
 RATES = (0.03, 0.1)
 TOLERANCE = 1e-3
 VERSIONS = {"imitation": "1.0.1"}
-COLUMNS = {"ours_s": "ours (s)", "peer_s": "imitation (s)", "times": "times faster"}
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+COLUMNS = {
+    "ours_s": "ours (s)",
+    "peer_s": "imitation (s)",
+    "times": "times faster",
+    "peer_alone_s": "imitation, one thread (s)",
+    "times_alone": "times faster, one thread each",
+}
 
 
 def run() -> list[Row]:
@@ -61,8 +70,8 @@ def grid(size: int, n_features: int) -> World:
     return worlds.gridworld(size, n_features=n_features, horizon=3 * size, discount=1.0)
 
 
-def ask_peer(what: str, world: World, **more: Any) -> dict[str, Any]:
-    """What the peer answers to this problem."""
+def ask_peer(what: str, world: World, threads: int | None = None, **more: Any) -> dict[str, Any]:
+    """What the peer answers to this problem; with as many threads as it likes, or so many."""
     problem = {
         "transitions": world.mdp.dense_transitions(),
         "initial": world.mdp.initial,
@@ -76,7 +85,13 @@ def ask_peer(what: str, world: World, **more: Any) -> dict[str, Any]:
         np.savez(source, **problem)
         script = str(Path(__file__).parent / "peers" / "imitation_1_0_1.py")
         python = str(ENVIRONMENT / "bin" / "python")
-        subprocess.run([python, script, what, str(source), str(target)], check=True, cwd=folder)
+        limits = {name: str(threads) for name in THREADS} if threads else {}
+        subprocess.run(
+            [python, script, what, str(source), str(target)],
+            check=True,
+            cwd=folder,
+            env={**os.environ, **limits},
+        )
         with np.load(target) as answer:
             return dict(answer)
 
@@ -95,7 +110,9 @@ def compare_gradient(size: int) -> Row:
     np.testing.assert_allclose(plan.v[0], peer["v"], rtol=1e-10)
     np.testing.assert_allclose(plan.policy, peer["policy"], atol=1e-10)
     np.testing.assert_allclose(visits.sum(axis=1), peer["visits"], atol=1e-9)
-    return row(f"gradient, {size} x {size}, horizon {3 * size}", seconds, float(peer["seconds"]))
+    found = row(f"gradient, {size} x {size}, horizon {3 * size}", seconds, float(peer["seconds"]))
+    alone = float(ask_peer("gradient", world, threads=1)["seconds"])
+    return {**found, "peer_alone_s": alone, "times_alone": alone / seconds}
 
 
 def compare_fit(size: int, n_features: int) -> Row:

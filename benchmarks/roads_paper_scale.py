@@ -30,7 +30,6 @@ HIDDEN = np.array(
 PUBLISHED = {  # Ziebart et al. (2008), Table 1
     "shortest time": (72.38, 43.12, None),
     "best path, margin-style": (75.29, 46.56, None),
-    "turn frequencies": (77.30, 50.37, -7.91),
     "maximum entropy": (78.79, 52.98, -6.85),
 }
 Row = dict[str, Any]

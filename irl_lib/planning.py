@@ -436,6 +436,9 @@ def _soft_max(
     """``(S,)``: the log-sum-exp over actions of action-major ``(A, S)`` q; fills ``policy``."""
     v = np.empty(q.shape[1]) if v is None else v
     of_block = _soft_max_of_block if temperature else _max_of_block
+    if v.size <= BLOCK:
+        of_block(q, temperature, policy, v)
+        return v
     for i in range(0, v.size, BLOCK):
         block = slice(i, i + BLOCK)
         weights = None if policy is None else policy[:, block]

@@ -73,8 +73,8 @@ def test_the_peer_gets_the_same_problem(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(maxent_vs_imitation, "ask_peer", answer)
     row = maxent_vs_imitation.compare_gradient(3)
-    assert asked == ["gradient"]
-    assert row["times"] == pytest.approx(2.0 / row["ours_s"])
+    assert asked == ["gradient", "gradient"]
+    assert row["times"] == row["times_alone"] == pytest.approx(2.0 / row["ours_s"])
     assert row["problem"] == "gradient, 3 x 3, horizon 9"
 
     def wrong(what: str, world: object, **more: object) -> dict[str, object]:
