@@ -333,6 +333,13 @@ def test_line_searches_come_back_from_weights_without_value(method: str, first: 
     np.testing.assert_allclose(found.weights, [2.5, -0.5], atol=1e-4)
 
 
+def test_l_bfgs_comes_back_by_itself_from_far_away() -> None:
+    """So far out that the Newton steps which finish its work could not do all of it."""
+    mdp, features, expert = wandering()
+    found = solve(mdp, features, expert, initial_weights=[40.0, 0.0])
+    np.testing.assert_allclose(found.weights, [2.5, -0.5], atol=1e-4)
+
+
 def test_gradient_ascent_stops_before_weights_without_value() -> None:
     mdp, features, expert = wandering()
     found = fails_to_solve(
