@@ -3,8 +3,9 @@
 The floor is the time that moving the backup's arrays once takes: the transitions' data, indices
 and row pointers, the values and the reward in, q and the new values out.  The bandwidth is that of
 `a + b -> c` on arrays far larger than any cache, 24 bytes an element, measured in the same run
-with as many threads as the backup uses: one.  Below the size of the caches the arrays do not
-come from memory at all, so the floor is given for the largest problem only.
+with one thread, and with two, each on half of the arrays.  Below the size of the caches the arrays
+do not come from memory at all, so the floor is given for the largest problem only, where the backup
+is also divided between two threads.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from irl_lib.mdp import MDP, Array
 SIDES = (32, 100, 316, 1_000)
 STREAM = 20_000_000  # elements
 COLUMNS = {
+    "threads": "threads",
     "ms": "one backup (ms)",
     "ns_per_transition": "ns per transition",
     "floor_ms": "moving its arrays once (ms)",
@@ -32,24 +35,32 @@ COLUMNS = {
 
 
 def run(sides: tuple[int, ...] = SIDES, elements: int = STREAM) -> list[Row]:
-    """One row for each size."""
-    speed = bandwidth(elements)
+    """One row for each size, and for the largest one with two threads."""
     rows = [measure(side) for side in sides]
-    moved = rows[-1].pop("bytes")
-    floor = 1e3 * moved / speed
-    rows[-1] |= {
-        "floor_ms": floor,
-        "times_floor": rows[-1]["ms"] / floor,
-        "bandwidth_gb_s": speed / 1e9,
-        "peak_mib": peak_memory(sides[-1]),
-    }
+    rows.append(measure(sides[-1], threads=2))
+    for row in rows[-2:]:
+        speed = bandwidth(elements, row["threads"])
+        floor = 1e3 * row["bytes"] / speed
+        row |= {
+            "floor_ms": floor,
+            "times_floor": row["ms"] / floor,
+            "bandwidth_gb_s": speed / 1e9,
+        }
+    rows[-2]["peak_mib"] = peak_memory(sides[-1])
     return [{key: value for key, value in row.items() if key != "bytes"} for row in rows]
 
 
-def bandwidth(elements: int) -> float:
+def bandwidth(elements: int, threads: int) -> float:
     """Bytes per second of `a + b -> c`."""
     a, b, c = (np.ones(elements) for _ in range(3))
-    return 3 * a.nbytes / best_time(lambda: np.add(a, b, out=c), repeats=15)
+    parts = [slice(i, i + elements // threads) for i in range(0, elements, elements // threads)]
+
+    def add(part: slice) -> None:
+        np.add(a[part], b[part], out=c[part])
+
+    with ThreadPoolExecutor(threads) as pool:
+        seconds = best_time(lambda: list(pool.map(add, parts)), repeats=15)
+    return 3 * a.nbytes / seconds
 
 
 def problem(side: int) -> tuple[MDP, Array, Array]:
@@ -59,15 +70,18 @@ def problem(side: int) -> tuple[MDP, Array, Array]:
     return world.mdp, np.asfortranarray(world.reward), values
 
 
-def measure(side: int) -> Row:
+def measure(side: int, threads: int = 1) -> Row:
     """One size."""
     mdp, reward, values = problem(side)
-    seconds = best_time(lambda: planning.soft_backup(mdp, reward, values), repeats=200)
+    seconds = best_time(
+        lambda: planning.soft_backup(mdp, reward, values, workers=threads), repeats=200
+    )
     matrix = mdp.matrix
     parts = (matrix.data, matrix.indices, matrix.indptr, values, reward, reward, values)
     return {
         "states": mdp.n_states,
         "transitions": int(matrix.nnz),
+        "threads": threads,
         "ms": 1e3 * seconds,
         "ns_per_transition": 1e9 * seconds / matrix.nnz,
         "bytes": sum(part.nbytes for part in parts),

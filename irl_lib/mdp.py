@@ -20,12 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.sparse import csgraph
+from scipy.sparse import _sparsetools, csgraph
 
 Array = NDArray[np.float64]
 
 SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
-DENSE_ENTRIES = 5_000  # up to which a product is quicker dense than sparse
 STAYING = 1.0 - 1e-12  # the probability of staying, from which on it is one but for rounding
 
 
@@ -98,18 +97,9 @@ class MDP:
         return np.asarray(np.min(stay, axis=0) >= STAYING)
 
     @cached_property
-    def forwards(self) -> sparse.csr_array | Array:
-        """``(A*S, S)``: :attr:`matrix`, dense where so few entries are quicker that way."""
-        return self.matrix.toarray() if self._is_tiny else self.matrix
-
-    @cached_property
-    def backwards(self) -> sparse.csr_array | Array:
-        """``(S, A*S)``: the same, transposed."""
-        return self.matrix.toarray().T.copy() if self._is_tiny else self.matrix.T.tocsr()
-
-    @property
-    def _is_tiny(self) -> bool:
-        return self.n_actions * self.n_states**2 <= DENSE_ENTRIES
+    def transposed(self) -> sparse.csr_array:
+        """``(S, A*S)``: :attr:`matrix` transposed, by rows, too."""
+        return self.matrix.T.tocsr()
 
     def action_matrix(self, action: int) -> sparse.csr_array:
         """``(S, S)``: the transitions of one action."""
@@ -122,12 +112,14 @@ class MDP:
 
     def expect(self, v: Array) -> Array:
         r"""``(S, A)``: the expectation of ``v`` ``(S,)`` at the next state."""
-        expected: Array = self.forwards @ v
-        return expected.reshape(self.n_actions, self.n_states).T
+        expected = np.zeros((self.n_actions, self.n_states))
+        add_product(self.matrix, np.ascontiguousarray(v), expected.ravel())
+        return expected.T
 
     def flow(self, occupancy: Array) -> Array:
         r"""``(S,)``: where ``(S, A)`` mass arrives, :math:`\sum_{s,a} x(s,a) P(s' \mid s,a)`."""
-        arriving: Array = self.backwards @ occupancy.T.ravel()
+        arriving = np.zeros(self.n_states)
+        add_product(self.transposed, occupancy.T.ravel(), arriving)
         return arriving
 
     def policy_matrix(self, policy: Array) -> sparse.csr_array:
@@ -163,6 +155,16 @@ class MDP:
         reached = np.zeros(n + 1, dtype=bool)
         reached[found] = True
         return reached[:n]
+
+
+def add_product(matrix: sparse.csr_array, x: Array, y: Array, first: int = 0) -> None:
+    """``y += matrix[first : first + len(y)] @ x``, in place, for floats without gaps.
+
+    It is scipy's own kernel, without the dispatch around it, which takes as
+    long as a small product, and without a copy of the rows that are meant.
+    """
+    rows = matrix.indptr[first : first + y.size + 1]
+    _sparsetools.csr_matvec(y.size, x.size, rows, matrix.indices, matrix.data, x, y)
 
 
 class Trajectories(NamedTuple):

@@ -24,6 +24,7 @@ References: Ziebart (2010), chapter 6; Levine (2018), sections 2 and 3.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,10 +32,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
-from irl_lib.mdp import MDP, Array, check_policy, check_real, check_reward, feature_matrix
+from irl_lib.mdp import (
+    MDP,
+    Array,
+    add_product,
+    check_policy,
+    check_real,
+    check_reward,
+    feature_matrix,
+)
 
 DIRECT_LIMIT = 50_000  # states up to which a linear system is factorised rather than iterated
-BLOCK = 8_192  # states per block of a reduction over actions, so that its temporaries stay in cache
+BLOCK = 32_768  # states per block of a backup, so that its temporaries stay in cache
 TOLERANCE = 1e-14  # Bellman residual, relative to the largest value, of a fixed point
 TIE = 1e-12  # actions whose relative values differ by less are equally good
 MAX_SWEEPS = 1_000_000
@@ -147,11 +156,36 @@ def best_case(mdp: MDP, reward: ArrayLike) -> float:
     return float(v[mdp.initial > 0.0].max())
 
 
-def soft_backup(mdp: MDP, reward: Array, v: Array, temperature: float = 1.0) -> tuple[Array, Array]:
-    """One step of the soft Bellman recursion: ``q`` ``(S, A)`` and the new ``v`` ``(S,)``."""
-    q = _next_values(mdp, v)
-    q += _action_major_table(reward)
-    return q.T, _soft_max(q, temperature)
+def soft_backup(
+    mdp: MDP, reward: Array, v: Array, temperature: float = 1.0, workers: int = 1
+) -> tuple[Array, Array]:
+    """One step of the soft Bellman recursion: ``q`` ``(S, A)`` and the new ``v`` ``(S,)``.
+
+    Args:
+        mdp: S states, A actions.
+        reward: ``(S, A)``.
+        v: ``(S,)``, the values of the next step.
+        temperature: as in :func:`soft_value_iteration`.
+        workers: threads among which the states are divided; worth it from 100,000 states on.
+    """
+    table, ahead = _action_major_table(reward), mdp.discount * v
+    q, new = np.empty(table.shape), np.empty(v.shape)
+
+    def back_up(first: int) -> None:
+        block = slice(first, first + BLOCK)
+        q[:, block] = table[:, block]
+        for a, row in enumerate(q[:, block]):
+            add_product(mdp.matrix, ahead, row, a * mdp.n_states + first)
+        _soft_max(q[:, block], temperature, None, new[block])
+
+    parts = range(0, mdp.n_states, BLOCK)
+    if workers == 1 or len(parts) == 1:
+        for first in parts:
+            back_up(first)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(back_up, parts))
+    return q.T, new
 
 
 def policy_value(mdp: MDP, policy: ArrayLike, reward: ArrayLike, temperature: float = 0.0) -> Array:
@@ -204,7 +238,14 @@ def unchecked_occupancy(mdp: MDP, policy: Array) -> Array:
     if mdp.horizon is None:
         return _stationary_occupancy(mdp, policy)[:, None] * policy
     per_step = np.broadcast_to(policy, (mdp.horizon, *policy.shape[-2:]))
-    return _forward(mdp, mdp.initial, per_step, lambda t, x: mdp.flow(x.T))
+    matrix, n_states = mdp.transposed, mdp.n_states
+
+    def flow(t: int, x: Array) -> Array:
+        arriving = np.zeros(n_states)
+        add_product(matrix, x.ravel(), arriving)
+        return arriving
+
+    return _forward(mdp, mdp.initial, per_step, flow)
 
 
 def trajectory_occupancy(mdp: MDP, plan: Plan) -> Array:
@@ -298,9 +339,9 @@ def trajectory_occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) 
 
 def _log_policy_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
     """``(T, A, S)``: how log pi = q - v moves as the action-major reward moves by ``dr``."""
-    dlog = np.empty((len(plan.q), *dr.shape))
+    dlog = np.empty((len(plan.policy), *dr.shape))
     dv = np.zeros(mdp.n_states)
-    for t in reversed(range(len(plan.q))):
+    for t in reversed(range(len(plan.policy))):
         step = np.multiply(mdp.expect(dv).T, mdp.discount, out=dlog[t])
         step += dr
         dv = np.einsum("as,as->s", plan.policy[t].T, step)
@@ -325,33 +366,44 @@ def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
 # --- backward: values -------------------------------------------------------------------------
 
 
-def _plan(mdp: MDP, reward: Array, temperature: float) -> Plan:
+def unchecked_soft_plan(mdp: MDP, reward: Array) -> Plan:
+    """:func:`soft_value_iteration` for inner loops, which need no check and no q.
+
+    With a finite horizon ``q`` is empty: allocating it would take a third of the time.
+    """
+    return _plan(mdp, reward, 1.0, keep_q=False)
+
+
+def _plan(mdp: MDP, reward: Array, temperature: float, keep_q: bool = True) -> Plan:
     if mdp.horizon is None:
         return _fixed_point(mdp, reward, temperature)
-    table = _action_major_table(reward)
+    table, matrix, discount = _action_major_table(reward), mdp.matrix, mdp.discount
 
     def q_of(t: int, v: Array, q: Array) -> None:
-        np.add(_next_values(mdp, v), table, out=q)
+        np.copyto(q, table)
+        add_product(matrix, v if discount == 1.0 else discount * v, q.ravel())
 
-    return _backward(mdp, mdp.horizon, q_of, temperature)
+    return _backward(mdp, mdp.horizon, q_of, temperature, keep_q)
 
 
 def _backward(
-    mdp: MDP, horizon: int, q_of: Callable[[int, Array, Array], None], temperature: float
+    mdp: MDP,
+    horizon: int,
+    q_of: Callable[[int, Array, Array], None],
+    temperature: float,
+    keep_q: bool = True,
 ) -> Plan:
     """The recursion over time; ``q_of`` fills the action-major ``(A, S)`` q of a step."""
-    shape = (horizon, mdp.n_actions, mdp.n_states)
-    q, policy, v = np.empty(shape), np.empty(shape), np.zeros((horizon + 1, mdp.n_states))
+    shape = (mdp.n_actions, mdp.n_states)
+    q = np.empty((horizon if keep_q else 1, *shape))
+    policy, v = np.empty((horizon, *shape)), np.zeros((horizon + 1, mdp.n_states))
+    soft_max = _soft_max if mdp.n_states > BLOCK else _of_block(temperature)
     for t in reversed(range(horizon)):
-        q_of(t, v[t + 1], q[t])
-        _soft_max(q[t], temperature, policy[t], v[t])
+        step = q[t if keep_q else 0]
+        q_of(t, v[t + 1], step)
+        soft_max(step, temperature, policy[t], v[t])
+    q = q[: horizon if keep_q else 0]
     return Plan(q.transpose(0, 2, 1), v, policy.transpose(0, 2, 1))
-
-
-def _next_values(mdp: MDP, v: Array) -> Array:
-    """``(A, S)``: gamma E v(s'); the discount is put where it costs least."""
-    expected: Array = mdp.forwards @ (v if mdp.discount == 1.0 else mdp.discount * v)
-    return expected.reshape(mdp.n_actions, mdp.n_states)
 
 
 def _fixed_point(mdp: MDP, reward: Array, temperature: float) -> Plan:
@@ -410,8 +462,8 @@ def _that_ends(mdp: MDP, plan: Plan) -> Array:
 
 def _greedy(mdp: MDP, reward: Array, v: Array, temperature: float) -> Plan:
     q = _action_major_table(reward) + mdp.discount * _action_major_table(mdp.expect(v))
-    policy = np.empty_like(q)
-    new = _soft_max(q, temperature, policy)
+    policy, new = np.empty_like(q), np.empty(mdp.n_states)
+    _soft_max(q, temperature, policy, new)
     if mdp.episodic:
         new[mdp.absorbing] = 0.0
     return Plan(q.T, new, policy.T)
@@ -430,20 +482,17 @@ def _improve(previous: Array, plan: Plan, temperature: float) -> Array:
     return np.where(better[:, None], plan.policy, previous)
 
 
-def _soft_max(
-    q: Array, temperature: float, policy: Array | None = None, v: Array | None = None
-) -> Array:
-    """``(S,)``: the log-sum-exp over actions of action-major ``(A, S)`` q; fills ``policy``."""
-    v = np.empty(q.shape[1]) if v is None else v
-    of_block = _soft_max_of_block if temperature else _max_of_block
-    if v.size <= BLOCK:
-        of_block(q, temperature, policy, v)
-        return v
+def _soft_max(q: Array, temperature: float, policy: Array | None, v: Array) -> None:
+    """``v`` ``(S,)``: the log-sum-exp over actions of action-major ``(A, S)`` q; fills ``policy``."""
+    of_block = _of_block(temperature)
     for i in range(0, v.size, BLOCK):
         block = slice(i, i + BLOCK)
         weights = None if policy is None else policy[:, block]
         of_block(q[:, block], temperature, weights, v[block])
-    return v
+
+
+def _of_block(temperature: float) -> Callable[[Array, float, Array | None, Array], None]:
+    return _soft_max_of_block if temperature else _max_of_block
 
 
 def _soft_max_of_block(q: Array, temperature: float, policy: Array | None, v: Array) -> None:

@@ -51,7 +51,8 @@ def test_the_command_line_lists_and_refuses(root: Path) -> None:
 
 def test_the_scale_benchmark_counts_what_it_moves() -> None:
     rows = soft_backup_scale.run(sides=(3, 5), elements=1_000)
-    assert [row["states"] for row in rows] == [9, 25]
+    assert [row["states"] for row in rows] == [9, 25, 25]
+    assert [row["threads"] for row in rows] == [1, 1, 2]
     assert all("bytes" not in row for row in rows)
     last = rows[-1]
     assert last["times_floor"] == pytest.approx(last["ms"] / last["floor_ms"])

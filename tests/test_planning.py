@@ -528,3 +528,23 @@ def test_rewards_after_the_end_are_refused() -> None:
     world = worlds.gridworld(3, goals=[(2, 2)], discount=1.0)
     with pytest.raises(ValueError, match="reward is not 0 in the absorbing state 8"):
         planning.value_iteration(world.mdp, np.ones((9, 4)))
+
+
+def test_a_backup_is_the_same_whatever_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "BLOCK", 7)
+    world = worlds.gridworld(6, slip=0.3, seed=2, discount=0.9)
+    v = np.random.default_rng(0).normal(size=36)
+    expected = world.reward + 0.9 * world.mdp.expect(v)
+    for workers in (1, 3):
+        q, new = planning.soft_backup(world.mdp, world.reward, v, workers=workers)
+        np.testing.assert_allclose(q, expected, rtol=1e-12)
+        np.testing.assert_allclose(new, np.log(np.exp(expected).sum(axis=1)), rtol=1e-12)
+
+
+def test_a_plan_for_inner_loops_is_the_same_but_for_q() -> None:
+    world = worlds.gridworld(4, seed=2, discount=0.9, horizon=5)
+    plan = planning.soft_value_iteration(world.mdp, world.reward)
+    lean = planning.unchecked_soft_plan(world.mdp, world.reward)
+    np.testing.assert_array_equal(lean.policy, plan.policy)
+    np.testing.assert_array_equal(lean.v, plan.v)
+    assert lean.q.shape == (0, 16, 4)
