@@ -483,7 +483,7 @@ def _improve(previous: Array, plan: Plan, temperature: float) -> Array:
 
 
 def _soft_max(q: Array, temperature: float, policy: Array | None, v: Array) -> None:
-    """``v`` ``(S,)``: the log-sum-exp over actions of action-major ``(A, S)`` q; fills ``policy``."""
+    """Fill ``v`` with the log-sum-exp over actions of action-major ``(A, S)`` q, and ``policy``."""
     of_block = _of_block(temperature)
     for i in range(0, v.size, BLOCK):
         block = slice(i, i + BLOCK)
