@@ -98,7 +98,7 @@ class MDP:
 
     @cached_property
     def transposed(self) -> sparse.csr_array:
-        """``(S, A*S)``: :attr:`matrix` transposed, by rows, too."""
+        """``(S, A*S)``: ``matrix`` transposed, by rows, too."""
         return self.matrix.T.tocsr()
 
     def action_matrix(self, action: int) -> sparse.csr_array:

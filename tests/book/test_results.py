@@ -26,8 +26,9 @@ def test_every_file_says_what_made_it(root: Path) -> None:
     assert stored(root)
     for name, content in stored(root).items():
         assert set(content) >= KEYS, name
-        script = next(word for word in content["command"].split() if word.endswith(".py"))
-        assert (root / script).exists(), f"{name} was made by {script}, which is not there"
+        assert content["command"] == f"python -m benchmarks {name}"
+        script = root / "benchmarks" / f"{name}.py"
+        assert script.exists(), f"{name} was made by {script}, which is not there"
         assert content["results"], name
         assert all(isinstance(row, dict) for row in content["results"]), name
 
