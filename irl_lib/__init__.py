@@ -4,6 +4,7 @@ The floors of the package, each standing only on those below it:
 
     4  plotting                     figures (the only module that imports matplotlib)
     3  max_ent                      one module for each system of the lecture
+       routes, route_prediction     the same on a street network, where exp V is linear
     2  worlds, metrics              problems to solve; how far two rewards or policies are
     1  planning, demonstrations     hard and soft planning, occupancies; expert data
     0  mdp                          the MDP without a reward, and its validation
@@ -11,7 +12,16 @@ The floors of the package, each standing only on those below it:
 Importing the package needs numpy and scipy alone; a module that needs more says so.
 """
 
-from irl_lib import demonstrations, max_ent, mdp, metrics, planning
+from irl_lib import (
+    demonstrations,
+    max_ent,
+    mdp,
+    metrics,
+    planning,
+    route_prediction,
+    routes,
+    worlds,
+)
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP
 
@@ -26,4 +36,7 @@ __all__ = [
     "mdp",
     "metrics",
     "planning",
+    "route_prediction",
+    "routes",
+    "worlds",
 ]
