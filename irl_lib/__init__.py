@@ -1,6 +1,6 @@
 """Inverse reinforcement learning, written to be read: the methods of the lecture, exactly.
 
-The floors of the package, each standing only on those below it:
+The floors of the package, each standing only on those below it::
 
     4  plotting                     figures (the only module that imports matplotlib)
     3  max_ent                      one module for each system of the lecture
