@@ -1,8 +1,10 @@
 r"""Neural networks: the one place in which a multilayer perceptron is built.
 
 :class:`PolicyNet` is a policy :math:`\pi_\omega(a \mid s)` with a head for whole-numbered actions
-(a softmax) or for real ones (a Gaussian).  Weights are drawn from a generator that is passed in;
-torch's global one is neither read nor moved.
+(a softmax) or for real ones (a Gaussian).  :class:`RewardNet` is a reward :math:`r_\theta` of what
+it is shown, a state or a state and an action; :class:`MapRewardNet` one of a cell and the cells
+around it, which is a small convolution over a map.  Weights are drawn from a generator that is
+passed in; torch's global one is neither read nor moved.
 """
 
 from __future__ import annotations
@@ -113,13 +115,7 @@ class PolicyNet(nn.Module):
         self.discrete = n_actions is not None
         self.n_outputs = _outputs(n_actions, action_size, sd)
         self.body = mlp([self.n_inputs, *self.hidden, self.n_outputs], rng)
-        shape = (self.n_inputs,)
-        middle = check_array("centre", np.zeros(shape) if centre is None else centre, shape)
-        unit = check_array("scale", np.ones(shape) if scale is None else scale, shape)
-        if unit.min() <= 0.0:
-            raise ValueError(f"scale has the entry {unit.min():g}; expected numbers above 0")
-        self.register_buffer("centre", torch.tensor(middle, dtype=torch.float32))
-        self.register_buffer("scale", torch.tensor(unit, dtype=torch.float32))
+        _add_unit(self, self.n_inputs, centre, scale)
         if not self.discrete:
             self._add_log_sd(sd)
 
@@ -188,6 +184,149 @@ class PolicyNet(nn.Module):
         return output + noise
 
 
+class RewardNet(nn.Module):
+    r"""A reward :math:`r_\theta` of a vector: a state, or a state followed by an action.
+
+    Args:
+        n_inputs: d, the length of that vector.
+        rng: where the weights are drawn from.
+        hidden: sizes of the hidden layers; none for a linear reward with a constant.
+        centre: ``(d,)``, subtracted from each input.
+        scale: ``(d,)``, by which it is then divided.
+
+    Raises:
+        ValueError: naming a bad argument.
+
+    Implements: eq-nonlinear-maxent
+
+    Example:
+        >>> reward = RewardNet(3, torch.Generator().manual_seed(0))
+        >>> reward
+        RewardNet(3 inputs, hidden=(64, 64))
+        >>> reward(torch.zeros(10, 4, 3)).shape
+        torch.Size([10, 4])
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        n_inputs: int,
+        rng: torch.Generator,
+        hidden: Sequence[int] = (64, 64),
+        centre: ArrayLike | None = None,
+        scale: ArrayLike | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_inputs, self.hidden = check_count("n_inputs", n_inputs), tuple(hidden)
+        self.body = mlp([self.n_inputs, *self.hidden, 1], rng)
+        _add_unit(self, self.n_inputs, centre, scale)
+
+    def extra_repr(self) -> str:
+        """What is printed of this network."""
+        return f"{self.n_inputs} inputs, hidden={self.hidden}"
+
+    def __repr__(self) -> str:
+        return f"RewardNet({self.extra_repr()})"
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Rewards ``(...)`` of inputs ``(..., d)``.
+
+        Raises:
+            ValueError: for inputs of another length.
+        """
+        _check_width(inputs, self.n_inputs)
+        rewards: Tensor = self.body((inputs - self.centre) / self.scale)[..., 0]
+        return rewards
+
+
+class MapRewardNet(nn.Module):
+    r"""A reward :math:`r_\theta` of each cell of a map, from what is in the cells around it.
+
+    The same small network looks through a square window that moves from cell to cell: a
+    convolution, followed by layers that see one cell.  Beyond the border of the map it sees the
+    ``centre``.
+
+    Args:
+        n_inputs: C, how many numbers each cell has.
+        shape: ``(height, width)`` of the map; state ``y * width + x`` is the cell (x, y).
+        rng: where the weights are drawn from.
+        window: cells along a side of the window, an odd number.
+        hidden: sizes of the hidden layers; none for a linear filter with a constant.
+        centre: ``(C,)``, subtracted from each cell's numbers.
+        scale: ``(C,)``, by which they are then divided.
+
+    Raises:
+        ValueError: naming a bad argument.
+
+    Implements: eq-nonlinear-maxent
+
+    Example:
+        >>> reward = MapRewardNet(2, (4, 5), torch.Generator().manual_seed(0), hidden=(8,))
+        >>> reward
+        MapRewardNet(2 inputs, map (4, 5), window 3, hidden=(8,))
+        >>> reward(torch.zeros(20, 2)).shape, reward(torch.zeros(4, 5, 2)).shape
+        (torch.Size([20]), torch.Size([4, 5]))
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        n_inputs: int,
+        shape: tuple[int, int],
+        rng: torch.Generator,
+        window: int = 3,
+        hidden: Sequence[int] = (32,),
+        centre: ArrayLike | None = None,
+        scale: ArrayLike | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_inputs, self.hidden = check_count("n_inputs", n_inputs), tuple(hidden)
+        self.shape = _check_map_shape(shape)
+        self.window = check_count("window", window)
+        if self.window % 2 == 0:
+            raise ValueError(
+                f"window is {window}; expected an odd number, with a cell in its middle"
+            )
+        self.body = mlp([self.n_inputs * self.window**2, *self.hidden, 1], rng)
+        _add_unit(self, self.n_inputs, centre, scale)
+
+    def extra_repr(self) -> str:
+        """What is printed of this network."""
+        seen = f"map {self.shape}, window {self.window}"
+        return f"{self.n_inputs} inputs, {seen}, hidden={self.hidden}"
+
+    def __repr__(self) -> str:
+        return f"MapRewardNet({self.extra_repr()})"
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Rewards ``(..., H, W)`` of maps ``(..., H, W, C)``, or ``(..., S)`` of ``(..., S, C)``.
+
+        Raises:
+            ValueError: for another number of inputs, or a map of another shape.
+        """
+        _check_width(inputs, self.n_inputs)
+        size = math.prod(self.shape)
+        if inputs.shape[-3:-1] != self.shape and inputs.shape[-2:-1] != (size,):
+            raise ValueError(
+                f"inputs has shape {tuple(inputs.shape)}; expected (..., {self.shape[0]}, "
+                f"{self.shape[1]}, {self.n_inputs}) or (..., {size}, {self.n_inputs})"
+            )
+        maps = ((inputs - self.centre) / self.scale).reshape(-1, *self.shape, self.n_inputs)
+        rewards: Tensor = self.body(self._windows(maps))[..., 0]
+        return rewards.reshape(inputs.shape[:-1])
+
+    def _windows(self, maps: Tensor) -> Tensor:
+        """``(N, H, W, C * window**2)``: what each cell of maps ``(N, H, W, C)`` sees."""
+        edge = self.window // 2
+        padded = nn.functional.pad(maps, (0, 0, edge, edge, edge, edge))
+        seen = padded.unfold(1, self.window, 1).unfold(2, self.window, 1)
+        return seen.flatten(start_dim=3)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Torch computes on one thread meanwhile, and on as many as before after that.
@@ -211,6 +350,34 @@ def check_torch_rng(rng: object) -> None:
     """
     if not isinstance(rng, torch.Generator):
         raise ValueError(f"rng is {rng!r}; expected a torch.Generator")
+
+
+def _add_unit(
+    net: nn.Module, n_inputs: int, centre: ArrayLike | None, scale: ArrayLike | None
+) -> None:
+    """Give a network the buffers ``centre`` and ``scale`` of its inputs."""
+    shape = (n_inputs,)
+    middle = check_array("centre", np.zeros(shape) if centre is None else centre, shape)
+    unit = check_array("scale", np.ones(shape) if scale is None else scale, shape)
+    if unit.min() <= 0.0:
+        raise ValueError(f"scale has the entry {unit.min():g}; expected numbers above 0")
+    net.register_buffer("centre", torch.tensor(middle, dtype=torch.float32))
+    net.register_buffer("scale", torch.tensor(unit, dtype=torch.float32))
+
+
+def _check_width(inputs: Tensor, n_inputs: int) -> None:
+    if inputs.ndim == 0 or inputs.shape[-1] != n_inputs:
+        size = "none" if inputs.ndim == 0 else inputs.shape[-1]
+        raise ValueError(
+            f"inputs has shape {tuple(inputs.shape)}, whose last size is {size}; the network was "
+            f"made for n_inputs={n_inputs}"
+        )
+
+
+def _check_map_shape(shape: Any) -> tuple[int, int]:
+    if not isinstance(shape, tuple | list) or len(shape) != 2:
+        raise ValueError(f"shape is {shape!r}; expected (height, width)")
+    return check_count("shape[0]", shape[0]), check_count("shape[1]", shape[1])
 
 
 def _draw(logits: Array, rng: np.random.Generator) -> int:
