@@ -1,4 +1,4 @@
-"""Policy networks: their densities, their actions, and the generators that they leave alone."""
+"""Policy and reward networks: densities, actions, rewards, and the generators they leave alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 
-from irl_lib.networks import PolicyNet, mlp, one_thread
+from irl_lib.networks import MapRewardNet, PolicyNet, RewardNet, mlp, one_thread
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -164,3 +164,141 @@ def test_threads_are_as_before_even_after_an_error() -> None:
     with pytest.raises(KeyError, match="1"):
         fail()
     assert torch.get_num_threads() == before
+
+
+def test_a_reward_net_keeps_every_leading_shape() -> None:
+    net = RewardNet(3, generator(), hidden=(8, 8))
+    x = torch.randn(4, 5, 3, generator=generator(1))
+    rewards = net(x)
+    assert rewards.shape == (4, 5)
+    torch.testing.assert_close(rewards[2], net(x[2]))
+    torch.testing.assert_close(rewards[2, 3], net(x[2, 3]))
+    assert net(x[2, 3]).shape == ()
+
+
+def test_without_hidden_layers_a_reward_is_linear_with_a_constant() -> None:
+    net = RewardNet(2, generator(), hidden=(), centre=[1.0, -1.0], scale=[2.0, 0.5]).double()
+    weight, bias = (p.detach() for p in net.parameters())
+    x = torch.randn(6, 2, generator=generator(1), dtype=torch.float64)
+    z = (x - torch.tensor([1.0, -1.0])) / torch.tensor([2.0, 0.5])
+    torch.testing.assert_close(net(x), z @ weight[0] + bias, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_a_map_net_is_a_convolution(window: int) -> None:
+    """Against torch's own, and cell by cell against the window written out."""
+    net = MapRewardNet(2, (4, 5), generator(), window=window, hidden=(7,), centre=[1.0, 2.0])
+    maps = torch.randn(3, 4, 5, 2, generator=generator(1))
+    first, last = net.body[0], net.body[2]
+    edge = window // 2
+    centred = (maps - torch.tensor([1.0, 2.0])).permute(0, 3, 1, 2)
+    kernel = first.weight.reshape(7, 2, window, window)
+    hidden = torch.tanh(torch.nn.functional.conv2d(centred, kernel, first.bias, padding=edge))
+    expected = torch.nn.functional.conv2d(hidden, last.weight[:, :, None, None], last.bias)[:, 0]
+    torch.testing.assert_close(net(maps), expected, rtol=1e-5, atol=1e-6)
+
+    seen = torch.nn.functional.pad(maps - torch.tensor([1.0, 2.0]), (0, 0, *[edge] * 4))
+    one = seen[1, 2 : 2 + window, 3 : 3 + window].permute(2, 0, 1).flatten()
+    torch.testing.assert_close(net(maps)[1, 2, 3], net.body(one)[0])
+
+
+def test_a_map_of_states_is_the_map_row_by_row() -> None:
+    net = MapRewardNet(2, (4, 5), generator())
+    maps = torch.randn(3, 4, 5, 2, generator=generator(1))
+    flat = net(maps.reshape(3, 20, 2))
+    torch.testing.assert_close(flat.reshape(3, 4, 5), net(maps))
+    assert net(maps[0].reshape(20, 2)).shape == (20,)
+
+
+def test_a_window_of_one_cell_is_a_reward_net() -> None:
+    cell = MapRewardNet(3, (2, 6), generator(5), window=1, hidden=(4,), scale=[1.0, 2.0, 3.0])
+    plain = RewardNet(3, generator(5), hidden=(4,), scale=[1.0, 2.0, 3.0])
+    x = torch.randn(12, 3, generator=generator(1))
+    torch.testing.assert_close(cell(x), plain(x))
+
+
+def test_a_cell_sees_its_window_and_nothing_else() -> None:
+    net = MapRewardNet(1, (5, 6), generator(), window=3)
+    maps = torch.zeros(5, 6, 1, requires_grad=True)
+    (slope,) = torch.autograd.grad(net(maps)[1, 4], maps)
+    touched = slope[..., 0] != 0.0
+    expected = torch.zeros(5, 6, dtype=torch.bool)
+    expected[0:3, 3:6] = True
+    assert torch.equal(touched, expected)
+
+
+@pytest.mark.parametrize("kind", ["plain", "map"])
+def test_the_gradient_of_a_reward_is_that_of_finite_differences(kind: str) -> None:
+    """T1, in double precision, of every parameter."""
+    made: dict[str, torch.nn.Module] = {
+        "plain": RewardNet(2, generator(), hidden=(3, 3)),
+        "map": MapRewardNet(2, (2, 3), generator(), hidden=(3,)),
+    }
+    net = made[kind].double()
+    x = torch.randn(6, 2, generator=generator(1), dtype=torch.float64)
+    weights = torch.randn(6, generator=generator(2), dtype=torch.float64)
+    (weights @ net(x)).backward()
+    for parameter in net.parameters():
+        assert parameter.grad is not None
+        for index in np.ndindex(tuple(parameter.shape)):
+            values = []
+            for step in (-1e-5, 1e-5):
+                with torch.no_grad():
+                    parameter[index] += step
+                    values.append(float(weights @ net(x)))
+                    parameter[index] -= step
+            slope = (values[1] - values[0]) / 2e-5
+            assert abs(slope - float(parameter.grad[index])) < 1e-8
+
+
+def test_reward_nets_leave_global_randomness_alone() -> None:
+    before = torch.get_rng_state()
+    nets = [RewardNet(4, generator(7)), RewardNet(4, generator(7)), RewardNet(4, generator(8))]
+    MapRewardNet(2, (3, 3), generator(7))
+    assert torch.equal(torch.get_rng_state(), before)
+    x = torch.ones(4)
+    assert torch.equal(nets[0](x), nets[1](x))
+    assert not torch.equal(nets[0](x), nets[2](x))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_inputs": 0}, "n_inputs is 0"),
+        ({"hidden": (4, 0)}, r"sizes\[2\] is 0"),
+        ({"scale": [1.0, -1.0]}, "scale has the entry -1"),
+        ({"centre": [1.0]}, r"centre has shape \(1,\); expected \(2,\)"),
+        ({"rng": 3}, "rng is 3; expected a torch.Generator"),
+    ],
+)
+def test_bad_arguments_of_a_reward_are_named(arguments: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"n_inputs": 2, "rng": generator()} | arguments
+    with pytest.raises(ValueError, match=message):
+        RewardNet(**given)
+    with pytest.raises(ValueError, match=message):
+        MapRewardNet(shape=(3, 3), **given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shape": (3,)}, r"shape is \(3,\); expected \(height, width\)"),
+        ({"shape": (3, 0)}, r"shape\[1\] is 0"),
+        ({"window": 2}, "window is 2; expected an odd number"),
+        ({"window": 0}, "window is 0"),
+    ],
+)
+def test_bad_maps_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MapRewardNet(**({"n_inputs": 2, "shape": (3, 3), "rng": generator()} | arguments))
+
+
+def test_inputs_of_another_size_are_refused_with_both_sizes() -> None:
+    with pytest.raises(ValueError, match=r"\(5, 4\), whose last size is 4; .*n_inputs=3"):
+        RewardNet(3, generator())(torch.zeros(5, 4))
+    with pytest.raises(ValueError, match="last size is none"):
+        RewardNet(3, generator())(torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"last size is 4; .*n_inputs=3"):
+        MapRewardNet(3, (2, 2), generator())(torch.zeros(4, 4))
+    with pytest.raises(ValueError, match=r"\(5, 3\); expected \(..., 2, 2, 3\) or \(..., 4, 3\)"):
+        MapRewardNet(3, (2, 2), generator())(torch.zeros(5, 3))
