@@ -29,6 +29,10 @@ from sphinx.errors import ExtensionError
 
 PACKAGE = "irl_lib"
 METADATA = ("pyproject.toml", "README.md", "LICENSE")
+RESULTS, RUNS = (
+    Path("book", "results"),
+    "notebooks.json",
+)  # what the wheel carries of them: not runs
 VERSION_LINE = re.compile(r'^__version__ = "([^"+]+)"$', re.MULTILINE)
 DIGITS = 12
 EPOCH = "1577836800"  # a fixed date, 2020-01-01, in the archive: equal sources, equal wheels
@@ -41,7 +45,9 @@ def package_files(root: Path) -> list[Path]:
     """The files that the wheel is made of, in a fixed order."""
     files = (path for path in (root / PACKAGE).rglob("*") if path.is_file())
     code = [path for path in files if "__pycache__" not in path.parts]
-    return sorted([*code, *(root / name for name in METADATA if (root / name).is_file())])
+    results = (path for path in (root / RESULTS).glob("*.json") if path.name != RUNS)
+    metadata = (root / name for name in METADATA if (root / name).is_file())
+    return sorted([*code, *results, *metadata])
 
 
 def wheel_version(root: Path) -> str:

@@ -143,10 +143,13 @@ def test_every_link_into_the_site_is_alive(site: Path, chapter: common.Chapter) 
 def test_the_wheel_holds_the_package_and_nothing_else(site: Path) -> None:
     with zipfile.ZipFile(site / "wheels" / wheel_name(ROOT)) as wheel:
         held = {name for name in wheel.namelist() if ".dist-info/" not in name}
-        own = [path for path in package_files(ROOT) if path.parts[len(ROOT.parts)] == "irl_lib"]
-        assert held == {path.relative_to(ROOT).as_posix() for path in own}
-        for path in own:
-            name = path.relative_to(ROOT).as_posix()
+        files = {path.relative_to(ROOT).as_posix(): path for path in package_files(ROOT)}
+        own = {name: path for name, path in files.items() if name.startswith("irl_lib/")}
+        results = {name: path for name, path in files.items() if name.startswith("book/results/")}
+        assert len(results) > 5
+        own |= {f"irl_lib/data/results/{path.name}": path for path in results.values()}
+        assert held == set(own)
+        for name, path in own.items():
             if name != "irl_lib/__init__.py":
                 assert wheel.read(name) == path.read_bytes()
 
@@ -180,8 +183,14 @@ def test_the_version_changes_with_the_code(tmp_path: Path) -> None:
     init.write_text('__version__ = "0.1.0"\n')
     before = wheel_version(tmp_path)
     init.write_text('__version__ = "0.1.0"\nx = 1\n')
-    assert wheel_version(tmp_path) != before
+    changed = wheel_version(tmp_path)
+    assert changed != before
     assert before.startswith("0.1.0+src.")
+    (tmp_path / "book" / "results").mkdir(parents=True)
+    (tmp_path / "book" / "results" / "notebooks.json").write_text("{}")
+    assert wheel_version(tmp_path) == changed  # it changes with every run, and stays here
+    (tmp_path / "book" / "results" / "study.json").write_text("{}")
+    assert wheel_version(tmp_path) != changed
 
 
 def test_the_published_folder_is_lean(site: Path) -> None:

@@ -45,8 +45,20 @@ INSTRUCTIONS = (
 )
 # Folders that exist on somebody's machine and nowhere else, and anything outside the repository.
 ELSEWHERE = re.compile(r"(?<![\w.:/-])/(?:root|home|work|opt|tmp|Users)/\w|\.\./shared")
-BLOCKED = ("matplotlib", "networkx", "torch", "tqdm", "cvxpy", "gymnasium", "minari")
-NOT_ON_COLAB = {"minari"}  # no chapter may need it
+BLOCKED = (
+    "matplotlib",
+    "networkx",
+    "torch",
+    "tqdm",
+    "cvxpy",
+    "gymnasium",
+    "minari",
+    "stable_baselines3",
+    "joblib",
+    "dask",
+)
+# No chapter may need Minari; those that need Stable-Baselines3 install it there.
+NOT_ON_COLAB = {"minari", "stable-baselines3"}
 # Wheels for GPUs, which torch brings along on some machines and pins itself.
 FOR_GPUS = ("nvidia-", "cuda-", "triton")
 
