@@ -1,0 +1,146 @@
+r"""Continuous states as the points of a regular lattice, so that exact planning applies.
+
+Between the points a function is read off by multilinear interpolation, whose coefficients are not
+negative and sum to one: so *interpolating the value at the next state* is the same as *landing on
+the lattice points around it with these chances*, and a continuous problem becomes an
+:class:`irl_lib.mdp.MDP`.  The finer the lattice, the smaller the error; how small is found by
+halving it.
+
+Reference: Kushner and Dupuis (2001), Numerical Methods for Stochastic Control Problems in
+Continuous Time, chapter 5.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+from irl_lib.mdp import MDP, Array, check_array, check_count, check_numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Evenly spaced points over a box, the first coordinate varying slowest.
+
+    Args:
+        low: ``(d,)``, the box's lower ends.
+        high: ``(d,)``, its upper ends.
+        cells: ``(d,)`` whole numbers: into how many intervals each side is cut.
+        periodic: ``(d,)`` booleans: whether the upper end is the lower one again, as of an angle;
+            default: nowhere.
+
+    Raises:
+        ValueError: naming a bad argument.
+
+    Example:
+        >>> line = Lattice([0.0], [1.0], [4])
+        >>> line.points.ravel()
+        array([0.  , 0.25, 0.5 , 0.75, 1.  ])
+        >>> line.interpolation([[0.3]]).toarray().round(2)
+        array([[0. , 0.8, 0.2, 0. , 0. ]])
+    """
+
+    low: Array
+    high: Array
+    cells: tuple[int, ...]
+    periodic: tuple[bool, ...]
+
+    def __init__(
+        self,
+        low: ArrayLike,
+        high: ArrayLike,
+        cells: Sequence[int],
+        periodic: Sequence[bool] | None = None,
+    ) -> None:
+        bottom = check_numbers("low", low)
+        bottom = check_array("low", bottom, (bottom.size,))
+        top = check_array("high", high, bottom.shape)
+        around = tuple(periodic) if periodic is not None else (False,) * bottom.size
+        if (top <= bottom).any():
+            raise ValueError(f"high is {top} and low is {bottom}; expected high above low")
+        if not len(cells) == len(around) == bottom.size:
+            raise ValueError(
+                f"cells and periodic have {len(cells)} and {len(around)} entries; expected "
+                f"{bottom.size}, one for each coordinate"
+            )
+        counts = tuple(check_count(f"cells[{i}]", n) for i, n in enumerate(cells))
+        for name, value in zip(
+            ("low", "high", "cells", "periodic"), (bottom, top, counts, around), strict=True
+        ):
+            object.__setattr__(self, name, value)  # the one way to fill a frozen dataclass
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many points there are along each coordinate."""
+        return tuple(n + (not p) for n, p in zip(self.cells, self.periodic, strict=True))
+
+    @property
+    def spacing(self) -> Array:
+        """``(d,)``: the distance of neighbours."""
+        return np.asarray((self.high - self.low) / self.cells)
+
+    @property
+    def points(self) -> Array:
+        """``(S, d)``: all of them."""
+        where = np.indices(self.shape).reshape(len(self.shape), -1).T
+        return np.asarray(self.low + where * self.spacing)
+
+    def interpolation(self, at: ArrayLike) -> sparse.csr_array:
+        """``(N, S)``: the matrix that takes values at the points to values at ``at``, ``(N, d)``.
+
+        Rows are distributions; beyond the box the nearest value inside is taken.
+
+        Raises:
+            ValueError: for another shape, or an entry that is not finite.
+        """
+        where = check_numbers("at", at)
+        where = check_array("at", where, (len(where), len(self.shape)))
+        scaled = (where - self.low) / self.spacing
+        floor, share = np.empty(scaled.shape, dtype=np.int64), np.empty(scaled.shape)
+        for i, (n, around) in enumerate(zip(self.cells, self.periodic, strict=True)):
+            along = scaled[:, i] % n if around else np.clip(scaled[:, i], 0.0, n)
+            floor[:, i] = np.minimum(along.astype(np.int64), n - 1)
+            share[:, i] = along - floor[:, i]
+        return self._corners(floor, share)
+
+    def _corners(self, floor: np.ndarray, share: Array) -> sparse.csr_array:
+        """The corners of the cells ``(N, d)``, each with the product of its shares."""
+        columns, chances = [], []
+        for corner in itertools.product((0, 1), repeat=len(self.shape)):
+            index = (floor + corner) % self.shape
+            columns.append(np.ravel_multi_index(tuple(index.T), self.shape))
+            chances.append(np.where(corner, share, 1.0 - share).prod(axis=1))
+        n, k = len(floor), len(columns)
+        parts = np.stack(chances, axis=1).ravel(), np.stack(columns, axis=1).ravel()
+        matrix = sparse.csr_array(
+            (*parts, np.arange(0, n * k + 1, k)), shape=(n, int(np.prod(self.shape)))
+        )
+        matrix.eliminate_zeros()
+        return matrix
+
+    def mdp(
+        self, next_states: ArrayLike, start: ArrayLike, horizon: int | None, discount: float = 1.0
+    ) -> MDP:
+        """The MDP on the points, in which landing between them is chance.
+
+        Args:
+            next_states: ``(S, A, d)``: where each action leads from each point.
+            start: ``(N, d)``: first states, all equally likely.
+            horizon: as in :class:`irl_lib.mdp.MDP`.
+            discount: likewise.
+
+        Raises:
+            ValueError: for a bad argument.
+        """
+        size, d = int(np.prod(self.shape)), len(self.shape)
+        targets = check_numbers("next_states", next_states)
+        if targets.ndim != 3 or targets.shape[::2] != (size, d):
+            raise ValueError(f"next_states has shape {targets.shape}; expected ({size}, A, {d})")
+        first = np.asarray(self.interpolation(start).mean(axis=0)).ravel()
+        transitions = self.interpolation(targets.reshape(-1, d))
+        return MDP(transitions, first, discount, horizon)

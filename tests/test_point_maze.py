@@ -1,0 +1,306 @@
+"""The point in a maze: where it can go, what it is paid, and planning on a lattice."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from irl_lib import planning, rollouts, worlds
+from irl_lib.worlds.environments import PointMazeEnv
+
+UNIT = st.floats(0.0, 1.0)
+MOVE = st.floats(-1.0, 1.0)
+TWO_WALLS = worlds.Maze(walls=((0.3, 0.4, 0.5, 1.0), (0.6, 0.0, 0.72, 0.6)), start_spread=0.0)
+
+
+def random_states(maze: Any, n: int, seed: int) -> Any:
+    states = np.random.default_rng(seed).uniform(size=(n, 2))
+    return states[~maze.inside_wall(states)]
+
+
+# --- the physics --------------------------------------------------------------------------------
+
+
+@settings(max_examples=300)
+@given(UNIT, UNIT, MOVE, MOVE, st.sampled_from([worlds.Maze(), TWO_WALLS]))
+def test_nobody_enters_a_wall_and_free_moves_are_whole(
+    x: float, y: float, along: float, up: float, maze: Any
+) -> None:
+    if maze.inside_wall((x, y)):
+        return
+    after = np.array(maze.move(x, y, along, up))
+    assert not maze.inside_wall(after)
+    assert ((after >= 0.0) & (after <= 1.0)).all()
+    wanted = np.array([x, y]) + maze.stride * np.array([along, up])
+    if ((wanted >= 0.0) & (wanted <= 1.0)).all() and not _meets(maze, (x, y), wanted):
+        np.testing.assert_allclose(after, wanted, atol=1e-15)
+    # What was stopped stands at a wall or at the border, on the way to where it wanted.
+    for i in (0, 1):
+        if abs(after[i] - wanted[i]) > 1e-12:
+            edges = [0.0, 1.0, *(w[i] for w in maze.walls), *(w[i + 2] for w in maze.walls)]
+            assert np.abs(after[i] - np.array(edges)).min() < 1e-12
+            assert min((x, y)[i], wanted[i]) - 1e-6 <= after[i]
+            assert after[i] <= max((x, y)[i], wanted[i]) + 1e-6
+
+
+def _meets(maze: Any, start: tuple[float, float], end: Any) -> bool:
+    """Whether the two legs of a move, along x and then along y, touch the inside of a wall."""
+    share = np.linspace(0.0, 1.0, 201)[:, None]
+    corner = np.array([end[0], start[1]])
+    legs = np.concatenate([start + share * (corner - start), corner + share * (end - corner)])
+    return bool(maze.inside_wall(legs).any())
+
+
+def test_a_wall_at_the_border_leaves_no_crack() -> None:
+    assert TWO_WALLS.move(0.25, 1.0, 1.0, 1.0) == pytest.approx((0.3, 1.0), abs=1e-12)
+    assert TWO_WALLS.move(0.55, 0.0, 1.0, -1.0) == pytest.approx((0.6, 0.0), abs=1e-12)
+    np.testing.assert_allclose(TWO_WALLS.moves((0.25, 1.0), (1.0, 1.0)), [0.3, 1.0])
+
+
+@given(UNIT, MOVE, MOVE)
+def test_who_stands_at_a_wall_is_outside_when_rounded(y: float, along: float, up: float) -> None:
+    maze = worlds.Maze()
+    for x in (0.4, 0.6):
+        rounded = np.array([x, y], dtype=np.float32).tolist()
+        assert not maze.inside_wall(rounded)
+        ends = np.array([maze.move(*place, along, up) for place in ((x, y), rounded)])
+        assert np.abs(ends[0] - ends[1]).max() < 0.1 * abs(up) + 1e-6  # at a corner, slides or not
+
+
+@pytest.mark.parametrize("maze", [worlds.Maze(), TWO_WALLS, worlds.Maze(walls=())])
+def test_plain_numbers_and_arrays_agree(maze: Any) -> None:
+    states = random_states(maze, 2_000, 0)
+    actions = np.random.default_rng(1).uniform(-1.0, 1.0, states.shape)
+    moved = [maze.move(*s, *a) for s, a in zip(states.tolist(), actions.tolist(), strict=True)]
+    np.testing.assert_array_equal(maze.moves(states, actions), moved)
+    paid = [maze.paid(*s, *a) for s, a in zip(states.tolist(), actions.tolist(), strict=True)]
+    np.testing.assert_allclose(maze.reward(states, actions), paid, rtol=1e-12)
+
+
+def test_the_reward_is_what_its_formula_says() -> None:
+    maze = worlds.Maze()
+    assert maze.reward(maze.goal) == pytest.approx(
+        -3.0 * math.exp(-((0.35**2 + 0.3**2) / 2 / 0.12**2)), abs=1e-12
+    )
+    at_goal, near = maze.reward([maze.goal, (0.85, 0.55)])
+    assert at_goal - near == pytest.approx(3.0 * (math.sqrt(0.02) - 0.1), abs=3e-3)
+    far, wet = worlds.Maze(puddle_cost=0.0).reward(maze.puddle), maze.reward(maze.puddle)
+    assert far - wet == pytest.approx(3.0)
+    assert maze.reward((0.2, 0.9)) - maze.reward((0.2, 0.9), (0.5, -1.0)) == pytest.approx(1.25)
+
+
+# --- the environment ----------------------------------------------------------------------------
+
+
+def test_gymnasium_accepts_it() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gymnasium.make("irl_lib/PointMaze-v0").unwrapped)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import gymnasium, irl_lib.worlds; name = 'irl_lib/PointMaze-v0'",
+        "import irl_lib, gymnasium; name = 'irl_lib.worlds.environments:irl_lib/PointMaze-v0'",
+        "import irl_lib, gymnasium; irl_lib.worlds.point_maze(); name = 'irl_lib/PointMaze-v0'",
+    ],
+)
+def test_it_is_registered(code: str) -> None:
+    made = f"{code}; env = gymnasium.make(name); print(env.spec.max_episode_steps)"
+    command = [sys.executable, "-W", "error", "-c", made]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "30"), done.stderr
+
+
+def test_an_episode_is_what_the_maze_says() -> None:
+    env = worlds.point_maze(max_steps=12, puddle_cost=2.0, stride=0.07)
+    maze = env.unwrapped.maze
+    assert maze == worlds.Maze(puddle_cost=2.0, stride=0.07)
+    draws = np.random.default_rng(0)
+    place, _ = env.reset(seed=3)
+    assert place.dtype == np.float32
+    exact = np.array(env.unwrapped.place)
+    low, high = maze.start_box
+    assert ((low <= exact) & (exact <= high)).all()
+    for t in range(12):
+        action = draws.uniform(-1.0, 1.0, 2).astype(np.float32)
+        place, paid, terminated, truncated, _ = env.step(action)
+        assert paid == pytest.approx(float(maze.reward(exact, action)), rel=1e-12)
+        exact = maze.moves(exact, action)
+        np.testing.assert_allclose(place, exact, atol=1e-7)
+        assert (terminated, truncated) == (False, t == 11)
+
+
+def test_starts_differ_and_follow_the_seed() -> None:
+    env = worlds.point_maze()
+    first = [env.reset(seed=seed)[0] for seed in (0, 1, 0)]
+    np.testing.assert_array_equal(first[0], first[2])
+    assert np.abs(first[0] - first[1]).max() > 1e-3
+    np.testing.assert_allclose(env.reset(options={"place": (0.7, 0.2)})[0], [0.7, 0.2], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"start is \(0.5, 0.5\), inside a wall"):
+        env.reset(options={"place": (0.5, 0.5)})
+
+
+def test_an_action_beyond_the_bounds_counts_as_the_bound() -> None:
+    ends = []
+    for action in ([5.0, -0.3], [1.0, -0.3]):
+        env = worlds.point_maze()
+        env.reset(seed=0)
+        ends.append(env.step(np.array(action))[:2])
+    np.testing.assert_array_equal(ends[0][0], ends[1][0])
+    assert ends[0][1] == ends[1][1]
+    with pytest.raises(ValueError, match="action has the entry nan"):
+        env.step(np.array([np.nan, 0.0]))
+
+
+def test_it_can_be_made_again_from_its_description() -> None:
+    env = worlds.point_maze(walls=(), max_steps=9)
+    again = gymnasium.make(type(env.spec).from_json(env.spec.to_json()))
+    assert again.unwrapped.maze == env.unwrapped.maze == worlds.Maze(walls=())
+    assert again.spec.max_episode_steps == 9
+    copy = worlds.point_maze(maze=env.unwrapped.maze, puddle_cost=1.0)
+    assert copy.unwrapped.maze == worlds.Maze(walls=(), puddle_cost=1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"wall": ()}, r"changes has 'wall'; expected some of walls, goal"),
+        ({"goal": (0.5, 0.5)}, r"goal is \(0.5, 0.5\), inside a wall"),
+        ({"goal": (0.5, 1.5)}, r"goal is \(0.5, 1.5\); expected a place in the unit square"),
+        ({"goal": 0.5}, r"goal has shape \(\); expected \(2,\)"),
+        ({"start": (0.36, 0.5)}, r"start_spread is 0.08: .* reach into the wall"),
+        ({"walls": [(0.4, 0.3, 0.45, 0.7)]}, r"walls\[0\] is no thicker than a stride of 0.1"),
+        ({"walls": [(0.4, 0.3, 0.3, 0.7)]}, r"walls\[0\] is .*; expected left, bottom, right, top"),
+        ({"stride": 0.0}, r"stride is 0.0; expected a finite number > 0"),
+        ({"puddle_cost": -1.0}, r"puddle_cost is -1.0; expected a finite number >= 0"),
+        ({"action_cost": np.nan}, r"action_cost is nan"),
+        ({"max_steps": 0}, r"max_steps is 0; expected a whole number, at least 1"),
+        ({"render_mode": "human"}, r"changes has 'render_mode'"),
+    ],
+)
+def test_impossible_mazes_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        worlds.point_maze(**change)
+
+
+def test_nothing_is_rendered() -> None:
+    with pytest.raises(ValueError, match="render_mode is 'human'"):
+        PointMazeEnv(render_mode="human")
+
+
+def test_without_gymnasium_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    with pytest.raises(ImportError, match=r'pip install "irl_lib\[gym\]"'):
+        worlds.point_maze()
+
+
+# --- planning on a lattice ----------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 3), st.booleans())
+def test_interpolation_is_exact_for_linear_functions(seed: int, d: int, around: bool) -> None:
+    draws = np.random.default_rng(seed)
+    low = draws.normal(size=d)
+    high = low + draws.uniform(0.5, 3.0, size=d)
+    periodic = [around, *[False] * (d - 1)]
+    lattice = worlds.Lattice(low, high, draws.integers(2, 6, size=d), periodic)
+    at = draws.uniform(low, high, size=(20, d))
+    if around:  # beyond the last point a function that rises comes down again
+        at[:, 0] = np.minimum(at[:, 0], high[0] - lattice.spacing[0])
+    matrix = lattice.interpolation(at)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1.0, atol=1e-12)
+    assert matrix.data.min() >= 0.0
+    np.testing.assert_allclose(matrix @ lattice.points, at, atol=1e-12)
+    np.testing.assert_allclose(
+        lattice.interpolation(lattice.points).toarray(), np.eye(len(lattice.points)), atol=1e-12
+    )
+
+
+def test_an_angle_comes_round() -> None:
+    lattice = worlds.Lattice([-np.pi], [np.pi], [8], [True])
+    assert lattice.shape == (8,)
+    half = lattice.interpolation([[np.pi - np.pi / 8], [-np.pi - np.pi / 8], [3 * np.pi]]).toarray()
+    np.testing.assert_allclose(half[0, [7, 0]], [0.5, 0.5])
+    np.testing.assert_allclose(half[1], half[0], atol=1e-12)
+    np.testing.assert_allclose(half[2, 0], 1.0)
+
+
+def test_beyond_the_box_the_nearest_counts() -> None:
+    lattice = worlds.Lattice([0.0, 0.0], [1.0, 1.0], [2, 2])
+    outside, inside = lattice.interpolation([[1.7, -0.2], [1.0, 0.0]]).toarray()
+    np.testing.assert_array_equal(outside, inside)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0.0], [0.0], [3]), "expected high above low"),
+        (([0.0], [1.0], [3, 3]), "cells and periodic have 2 and 1 entries; expected 1"),
+        (([0.0], [1.0], [0]), r"cells\[0\] is 0; expected a whole number"),
+        (([0.0], [np.inf], [3]), r"high is inf"),
+        (([0.0], [1.0, 2.0], [3]), r"high has shape \(2,\); expected \(1,\)"),
+    ],
+)
+def test_bad_lattices_are_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        worlds.Lattice(*arguments)
+    good = worlds.Lattice([0.0], [1.0], [3])
+    with pytest.raises(ValueError, match="next_states has shape"):
+        good.mdp(np.zeros((3, 2, 1)), [[0.0]], 5)
+    with pytest.raises(ValueError, match="at is nan"):
+        good.interpolation([[np.nan]])
+
+
+def planned(maze: Any, cells: int, action_cells: int) -> tuple[float, float]:
+    """The optimal value on the lattice, and what its plan is paid in the environment."""
+    grid = worlds.maze_grid(maze, cells, action_cells)
+    plan = planning.value_iteration(grid.mdp, grid.reward)
+    made = worlds.point_maze(maze=maze)
+    env = gymnasium.wrappers.TimeAwareObservation(made, normalize_time=False)
+
+    def greedy(seen: Any, rng: np.random.Generator) -> Any:
+        after = maze.moves(seen[:2], grid.actions)
+        value = grid.lattice.interpolation(after) @ plan.v[int(seen[2]) + 1]
+        return grid.actions[np.argmax(maze.reward(seen[:2], grid.actions) + value)]
+
+    (paid,) = rollouts.returns(rollouts.rollout(env, greedy, 1, seed=0))
+    return float(grid.mdp.initial @ plan.v[0]), float(paid)
+
+
+def test_where_all_moves_end_on_the_lattice_planning_is_exact() -> None:
+    """A move is one cell: 2/3 of a stride of 0.1, of fifteen cells."""
+    maze = worlds.Maze(
+        walls=((0.4, 0.2, 0.6, 0.8),), start=(0.2, 7 / 15), goal=(0.8, 7 / 15), start_spread=0.0
+    )
+    value, paid = planned(maze, 15, 3)
+    assert paid == pytest.approx(value, abs=2e-3)
+    assert paid > float(maze.reward(maze.start)) * 30 / 2  # better than to stay
+
+
+def test_elsewhere_it_is_nearly_so() -> None:
+    value, paid = planned(worlds.Maze(start_spread=0.0), 60, 9)
+    assert value - 1.5 < paid < value + 0.3
+
+
+def test_the_grid_starts_where_the_maze_starts() -> None:
+    maze = worlds.Maze()
+    grid = worlds.maze_grid(maze, cells=40, action_cells=3, horizon=2)
+    np.testing.assert_allclose(grid.mdp.initial @ grid.states, maze.start, atol=1e-9)
+    there = grid.states[grid.mdp.initial > 0.0]
+    low, high = maze.start_box
+    assert ((there >= low - 0.025) & (there <= high + 0.025)).all()
+    np.testing.assert_allclose(np.unique(grid.actions), [-2 / 3, 0.0, 2 / 3], atol=1e-15)
+    np.testing.assert_allclose(grid.reward, maze.reward(grid.states[:, None], grid.actions))
