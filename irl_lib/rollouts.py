@@ -51,7 +51,9 @@ def rollout(
             array ``(d,)``, and a numpy Generator; it returns one action, a whole number or ``(m,)``
             numbers within the bounds.  For a Stable-Baselines3 model it is
             ``lambda observation, rng: model.predict(observation)[0]``.  Where states and actions
-            are whole numbers it may be a table ``(S, A)`` of probabilities.
+            are whole numbers it may be a table ``(S, A)`` of probabilities.  A policy that depends
+            on more than the observation, like the time, has a method ``start()``, which is called
+            before each episode.
         n: how many episodes.
         seed: a whole number >= 0.
         max_steps: an episode that is longer is cut there; default: the environment's own limit.
@@ -74,8 +76,8 @@ def rollout(
         True
     """
     _check_environment(env)
-    act, source = _as_function(env, policy), _check_seed(seed)
-    limit, count = _limit(env, max_steps), check_count("n", n)
+    act, source = _as_function(env, policy), check_episode_seed(seed)
+    limit, count = episode_limit(env, max_steps), check_count("n", n)
     episodes = [_episode(env, act, source, i, limit) for i in _counting(count, progress)]
     return Demonstrations(
         [np.array(each.states) for each in episodes],
@@ -108,6 +110,8 @@ def _episode(env: Any, policy: Policy, seed: int, i: int, limit: int) -> Episode
     of_environment, of_policy = np.random.SeedSequence(seed, spawn_key=(i,)).spawn(2)
     rng = np.random.default_rng(of_policy)
     seen_in, chosen_from = env.observation_space, env.action_space
+    if hasattr(policy, "start"):
+        policy.start()
     observation, _ = env.reset(seed=int(of_environment.generate_state(1)[0]))
     states = [_seen(seen_in, observation, i, 0)]
     actions: list[Any] = []
@@ -187,7 +191,7 @@ def _check_environment(env: Any) -> None:
         spaces.width(f"env.{name}", getattr(env, name))
 
 
-def _limit(env: Any, max_steps: int | None) -> int:
+def episode_limit(env: Any, max_steps: int | None) -> int:
     if max_steps is not None:
         return check_count("max_steps", max_steps)
     own = getattr(getattr(env, "spec", None), "max_episode_steps", None)
@@ -196,7 +200,7 @@ def _limit(env: Any, max_steps: int | None) -> int:
     return int(own)
 
 
-def _check_seed(seed: Any) -> int:
+def check_episode_seed(seed: Any) -> int:
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed is {seed!r}; expected a whole number >= 0")
     return int(seed)
