@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -15,7 +16,8 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irl_lib import planning, rollouts, worlds
+from benchmarks import pendulum_expert, point_maze_expert
+from irl_lib import demonstrations, planning, rollouts, worlds
 from irl_lib.worlds.environments import PointMazeEnv
 
 UNIT = st.floats(0.0, 1.0)
@@ -268,13 +270,12 @@ def planned(maze: Any, cells: int, action_cells: int) -> tuple[float, float]:
     """The optimal value on the lattice, and what its plan is paid in the environment."""
     grid = worlds.maze_grid(maze, cells, action_cells)
     plan = planning.value_iteration(grid.mdp, grid.reward)
-    made = worlds.point_maze(maze=maze)
-    env = gymnasium.wrappers.TimeAwareObservation(made, normalize_time=False)
+    env, steps = worlds.point_maze(maze=maze), iter(range(1, 31))
 
     def greedy(seen: Any, rng: np.random.Generator) -> Any:
-        after = maze.moves(seen[:2], grid.actions)
-        value = grid.lattice.interpolation(after) @ plan.v[int(seen[2]) + 1]
-        return grid.actions[np.argmax(maze.reward(seen[:2], grid.actions) + value)]
+        after = maze.moves(seen, grid.actions)
+        value = grid.lattice.interpolation(after) @ plan.v[next(steps)]
+        return grid.actions[np.argmax(maze.reward(seen, grid.actions) + value)]
 
     (paid,) = rollouts.returns(rollouts.rollout(env, greedy, 1, seed=0))
     return float(grid.mdp.initial @ plan.v[0]), float(paid)
@@ -304,3 +305,102 @@ def test_the_grid_starts_where_the_maze_starts() -> None:
     assert ((there >= low - 0.025) & (there <= high + 0.025)).all()
     np.testing.assert_allclose(np.unique(grid.actions), [-2 / 3, 0.0, 2 / 3], atol=1e-15)
     np.testing.assert_allclose(grid.reward, maze.reward(grid.states[:, None], grid.actions))
+
+
+# --- the experts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("place", "time", "odds"), [(1.0, 0, 1.0), (1.0, 1, 16.0), (0.5, 1, 4.0)])
+def test_a_policy_between_the_points_has_the_interpolated_odds(
+    place: float, time: int, odds: float
+) -> None:
+    q = np.zeros((2, 2, 2))
+    q[1, 1, 0] = np.log(16.0)  # at the second step, at the upper end
+    line = worlds.Lattice([0.0], [1.0], [1])
+    policy, rng = worlds.LatticePolicy(line, q, [[-0.5], [0.5]], [1.0]), np.random.default_rng(0)
+    drawn = []
+    for _ in range(2_000):
+        policy.start()
+        drawn.append([policy(np.array([place]), rng).item() for _ in range(time + 1)][-1])
+    low = np.array(drawn)[np.array(drawn) < 0.0]
+    chance = odds / (1.0 + odds)
+    assert len(low) / 2_000 == pytest.approx(chance, abs=4 * 0.5 / 2_000**0.5)
+    assert (low.min(), low.max()) == pytest.approx((-1.0, 0.0), abs=0.02)  # all of its cell
+
+
+def test_a_policy_that_fits_no_lattice_is_refused() -> None:
+    line = worlds.Lattice([0.0], [1.0], [1])
+    with pytest.raises(ValueError, match=r"q has shape \(2, 2, 2\) and actions \(3, 1\)"):
+        worlds.LatticePolicy(line, np.zeros((2, 2, 2)), np.zeros((3, 1)), [1.0])
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "settings", "pays", "chance"),
+    [
+        (point_maze_expert, {"cells": 40, "action_cells": 9}, -36.5, -78.0),
+        (pendulum_expert, {"cells": 80, "action_cells": 7}, -160.0, -600.0),
+    ],
+)
+def test_experts_are_planned_and_stored(
+    benchmark: Any, settings: dict[str, int], pays: float, chance: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "data" / "expert.npz"
+    rows = benchmark.run(**settings, episodes=40, demonstrations=2, path=path)
+    assert [set(row) for row in rows] == [set(benchmark.COLUMNS)] * 2
+    fine = rows[1]
+    assert fine["random_return"] == pytest.approx(chance, rel=0.15)
+    assert fine["mean_return"] == pytest.approx(pays, abs=4 * fine["standard_error"])
+    demos = demonstrations.Demonstrations.load(path)
+    assert (len(demos), demos.environment) == (2, fine["environment"])
+    assert [len(a) for a in demos.actions] == [fine["horizon"]] * 2
+    assert demos.truncated.all()
+
+
+@pytest.mark.parametrize("angle", [-2.5, 0.1, 3.0])
+@pytest.mark.parametrize("speed", [-7.9, 0.5, 7.9])
+def test_the_pendulums_lattice_moves_and_pays_as_gymnasium_does(angle: float, speed: float) -> None:
+    grid = pendulum_expert.pendulum_grid(400, 3)
+    row = grid.lattice.interpolation([[angle, speed]])
+    near = grid.lattice.points[row.indices[np.argmax(row.data)]]
+    state = int(row.indices[np.argmax(row.data)])
+    for a, torque in enumerate(grid.actions):
+        env = pendulum_expert.make_env().unwrapped
+        env.reset(seed=0)
+        env.state = near.copy()
+        seen, paid, *_ = env.step(torque)
+        assert grid.reward[state, a] == pytest.approx(paid, rel=1e-9)
+        to = grid.mdp.action_matrix(a)[[state]]
+        there = grid.lattice.points[to.indices]
+        np.testing.assert_allclose(to.data @ there[:, 1], seen[2], atol=1e-5)
+        np.testing.assert_allclose(to.data @ np.cos(there[:, 0]), seen[0], atol=1e-3)
+        np.testing.assert_allclose(to.data @ np.sin(there[:, 0]), seen[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("point_maze_expert", worlds.point_maze), ("pendulum_expert", pendulum_expert.make_env)],
+)
+def test_the_shipped_experts_were_there(name: str, make: Any) -> None:
+    """Each demonstration replayed in the environment: the same places, the same rewards."""
+    demos, env = demonstrations.shipped(name), make()
+    assert len(demos) == 20
+    demos.check_spaces(env.observation_space, env.action_space, env.spec.id)
+
+    assert demos.rewards is not None
+    again = rollouts.rollout(env, _Script(demos.actions), 20, point_maze_expert.DEMONSTRATION_SEED)
+    for i in range(20):
+        np.testing.assert_allclose(again.states[i], demos.states[i], atol=1e-5)
+        np.testing.assert_allclose(again.rewards[i], demos.rewards[i], atol=1e-5)
+
+
+class _Script:
+    """Actions by episode and step, whatever is observed."""
+
+    def __init__(self, actions: Any) -> None:
+        self.rest = iter([iter(each) for each in actions])
+
+    def start(self) -> None:
+        self.steps = next(self.rest)
+
+    def __call__(self, observation: Any, rng: np.random.Generator) -> Any:
+        return next(self.steps)

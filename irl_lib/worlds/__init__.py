@@ -5,7 +5,7 @@ import sys
 from irl_lib.worlds.base import World
 from irl_lib.worlds.cartpole import cartpole
 from irl_lib.worlds.gridworld import gridworld
-from irl_lib.worlds.lattice import Lattice
+from irl_lib.worlds.lattice import Lattice, LatticePolicy
 from irl_lib.worlds.objectworld import MapWorld, binaryworld, objectworld
 from irl_lib.worlds.point_maze import Maze, MazeGrid, maze_grid, point_maze
 from irl_lib.worlds.roads import RoadNetwork, road_network, roads
@@ -15,6 +15,7 @@ from irl_lib.worlds.textbook import chain, gamble, random_mdp, two_goal
 __all__ = [
     "TRAVELLERS",
     "Lattice",
+    "LatticePolicy",
     "MapWorld",
     "Maze",
     "MazeGrid",

@@ -13,7 +13,7 @@ Continuous Time, chapter 5.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,3 +144,56 @@ class Lattice:
         first = np.asarray(self.interpolation(start).mean(axis=0)).ravel()
         transitions = self.interpolation(targets.reshape(-1, d))
         return MDP(transitions, first, discount, horizon)
+
+
+class LatticePolicy:
+    """Soft-optimal actions between the points: the values of actions are interpolated.
+
+    It is called as ``policy(observation, rng)``, for :func:`irl_lib.rollouts.rollout`, and returns
+    a uniform draw from the cell of actions that it has drawn.  It depends on the time, which
+    :meth:`start` sets to zero.
+
+    Args:
+        lattice: of the states.
+        q: ``(T, S, A)``, soft action values at temperature 1, as ``Plan.q``.
+        actions: ``(A, m)``, the middles of cells.
+        width: ``(m,)``, the cells' sides.
+        state: makes the state ``(d,)`` from an observation; default: it is that.
+
+    Raises:
+        ValueError: for shapes that don't fit.
+    """
+
+    def __init__(
+        self,
+        lattice: Lattice,
+        q: ArrayLike,
+        actions: ArrayLike,
+        width: ArrayLike,
+        state: Callable[[Array], ArrayLike] | None = None,
+    ) -> None:
+        middles = check_numbers("actions", actions)
+        values = check_numbers("q", q)
+        size = int(np.prod(lattice.shape))
+        if middles.ndim != 2 or values.ndim != 3 or values.shape[1:] != (size, len(middles)):
+            raise ValueError(
+                f"q has shape {values.shape} and actions {middles.shape}; expected (T, {size}, A) "
+                "and (A, m)"
+            )
+        self.lattice, self.q, self.actions, self.state = lattice, values, middles, state
+        self.time = 0
+        self.half = 0.5 * check_array("width", width, middles.shape[1:])
+
+    def start(self) -> None:
+        """An episode begins."""
+        self.time = 0
+
+    def __call__(self, observation: Array, rng: np.random.Generator) -> Array:
+        """One action ``(m,)``."""
+        state = np.asarray(observation if self.state is None else self.state(observation))
+        row = self.lattice.interpolation(state[None])
+        values = row.data @ self.q[self.time][row.indices]
+        self.time += 1
+        upto = np.cumsum(np.exp(values - values.max()))
+        drawn = int(np.searchsorted(upto, rng.random() * upto[-1], side="right"))
+        return np.asarray(self.actions[drawn] + rng.uniform(-self.half, self.half))
