@@ -16,6 +16,9 @@ the expert's feature expectations minus the learner's:
   trajectory posterior :math:`p(\tau) \exp(r_w(\tau)) / Z`.  The same for deterministic dynamics;
   optimistic about luck otherwise.
 
+A reward that is a network, :func:`deep_max_ent`, is climbed along the same difference, sent back
+through the network.
+
 The Hessian is :math:`-\nabla^2 F`: in the second form minus the covariance of the feature counts.
 Its products with a vector cost one more pass over the MDP, which makes Newton's method affordable.
 """
@@ -23,9 +26,9 @@ Its products with a vector cost one more pass over the MDP, which makes Newton's
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,6 +45,11 @@ from irl_lib.mdp import (
     check_real,
     feature_matrix,
 )
+
+if TYPE_CHECKING:  # torch is needed for networks only
+    from torch import nn
+
+    from irl_lib.neural_likelihood import NeuralLikelihood, Point
 
 METHODS = ("l-bfgs", "newton-cg", "gradient-ascent")
 CG_ITERATIONS = 200
@@ -69,6 +77,25 @@ class MaxEntResult:
     """Euclidean norm of the gradient at ``weights``, which is the certificate; 0 at the optimum."""
     converged: bool
     """Whether the certificate is below the tolerance, and a finite optimum exists."""
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class DeepMaxEntResult:
+    """What :func:`deep_max_ent` recovered, and how far it got."""
+
+    reward: nn.Module
+    """A trained copy of the network, in double precision, at the last parameters of the climb."""
+    rewards: Any
+    """``(S, A)``: what it says of each state and action; a tuple of them for several MDPs."""
+    policy: Any
+    """``(S, A)`` or ``(T, S, A)``: soft-optimal for that; a tuple of them for several MDPs."""
+    history: dict[str, Array]
+    """``objective`` and ``gradient_norm``, one entry per iteration."""
+    gradient_norm: float
+    """Euclidean norm of the gradient in the parameters, at the last ones."""
+    converged: bool
+    """Whether that is below the tolerance: at a stationary point, which need not be the best."""
     message: str
 
 
@@ -175,6 +202,124 @@ def max_ent(
     return _result(problem, weights, log)
 
 
+def deep_max_ent(
+    mdp: MDP | Sequence[MDP],
+    reward_net: nn.Module,
+    demos: Any,
+    features: Any,
+    objective: str = "likelihood",
+    l2: float = 0.0,
+    tolerance: float = 1e-2,
+    max_iterations: int = 500,
+    progress: bool = False,
+) -> DeepMaxEntResult:
+    r"""Recover a reward that is a network from demonstrations, by maximum likelihood.
+
+    L-BFGS climbs :math:`L(\theta) - \tfrac{1}{2} l_2 \|\theta\|^2`, which is not concave: where it
+    ends depends on the parameters that the network comes with.  Nothing is drawn at random.
+
+    Args:
+        mdp: S states, A actions; or a sequence of them, with as many demos and features, which
+            share the reward: then the objectives add up.
+        reward_net: maps ``features`` to rewards, one for each vector, such as
+            :class:`irl_lib.networks.RewardNet`; it is copied, not changed.
+        demos: demonstrations; or the expert's occupancy ``(S, A)``.
+        features: what the network sees of states, ``(S, d)``, or of states and actions,
+            ``(S, A, d)``.
+        objective: ``"likelihood"``: the mean over trajectories of
+            :math:`\sum_t \gamma^t \log \pi_\theta(a_t|s_t)`, which is at most 0; or ``"dual"``:
+            :math:`\mathbb{E}_{\mathcal{D}} \sum_t \gamma^t r_\theta - \mathbb{E} V_0`, that of
+            :func:`max_ent`.  They are the same for the occupancy of a policy.  Demonstrations have
+            some luck in a random world; a flexible reward then takes the dual towards infinity,
+            unless ``l2`` stops it.
+        l2: weight of half the squared norm of the parameters.
+        tolerance: on the gradient norm.
+        max_iterations: of L-BFGS.
+        progress: show a progress bar (needs tqdm).
+
+    Returns:
+        DeepMaxEntResult at the last parameters.  When the tolerance is not met, or rewards run off
+        to infinity, ``converged`` is False, ``message`` says why, and a warning repeats it.
+
+    Raises:
+        ValueError: naming a bad argument; or when the network that is passed has rewards that are
+            not finite, or for which no finite soft value exists.
+        ImportError: when torch is missing.
+
+    Implements: eq-nonlinear-maxent
+
+    References: Wulfmeier, Ondrúška and Posner (2015); Ziebart (2010).
+    """
+    from irl_lib.neural_likelihood import NeuralLikelihood, climb
+
+    check_real("tolerance", tolerance, 0.0, open_end=True)
+    check_count("max_iterations", max_iterations)
+    problem = NeuralLikelihood(mdp, reward_net, demos, features, objective, l2)
+    with _DeepLog(problem, tolerance, progress) as log:
+        last = climb(problem, problem.start(), log.add, max_iterations)
+    return _deep_result(problem, last, log, isinstance(mdp, MDP))
+
+
+class _DeepLog:
+    """Keeps the history of :func:`deep_max_ent`, and shows the progress."""
+
+    def __init__(self, problem: NeuralLikelihood, tolerance: float, progress: bool) -> None:
+        self.problem, self.tolerance = problem, tolerance
+        self.rows: list[tuple[float, float]] = []
+        self.hopeless = False
+        self.bar: Any = _progress_bar("deep_max_ent") if progress else None
+
+    def __enter__(self) -> _DeepLog:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def add(self, found: Point) -> bool:
+        """Note an iteration; True when the tolerance is met, or rewards run off to infinity."""
+        self.rows.append((found.value, found.norm))
+        if self.bar is not None:
+            self.bar.update()
+            self.bar.set_postfix(objective=f"{found.value:.6g}", gradient=f"{found.norm:.2g}")
+        self.hopeless = any(np.abs(reward).max() > HOPELESS for reward in self.problem.rewards())
+        return self.hopeless or found.norm <= self.tolerance
+
+
+def _deep_result(
+    problem: NeuralLikelihood, last: Point, log: _DeepLog, single: bool
+) -> DeepMaxEntResult:
+    met = last.norm <= log.tolerance and not log.hopeless
+    message = "the gradient norm is below the tolerance"
+    if log.hopeless:
+        message = (
+            f"a reward is beyond {HOPELESS:g}: no finite parameters are optimal; use l2 > 0, or "
+            "objective='likelihood'"
+        )
+    elif not met:
+        message = (
+            f"stopped after {len(log.rows)} iterations at gradient norm {last.norm:.3g}, above the "
+            f"tolerance {log.tolerance:g}: the last parameters are returned"
+        )
+    if not met:
+        warnings.warn(f"deep_max_ent: {message}", RuntimeWarning, stacklevel=3)
+    problem.parameters = last.parameters
+    rewards = problem.rewards()
+    mdps = [task.mdp for task in problem.tasks]
+    policies = [
+        planning.unchecked_soft_plan(*each).policy for each in zip(mdps, rewards, strict=True)
+    ]
+    return DeepMaxEntResult(
+        reward=problem.net,
+        rewards=rewards[0] if single else tuple(rewards),
+        policy=policies[0] if single else tuple(policies),
+        history=dict(zip(("objective", "gradient_norm"), np.array(log.rows).T.copy(), strict=True)),
+        gradient_norm=last.norm,
+        converged=met,
+        message=message,
+    )
+
+
 class _Problem:
     """The objective, with everything that doesn't depend on the weights computed once."""
 
@@ -273,7 +418,7 @@ class _Log:
         self.rows: list[tuple[float, float, float]] = []
         self.trail: list[Array] = []
         self.hopeless = False
-        self.bar: Any = _progress_bar() if progress else None
+        self.bar: Any = _progress_bar("max_ent") if progress else None
 
     def __enter__(self) -> _Log:
         return self
@@ -306,12 +451,12 @@ class _Log:
         return {name: table[:, i].copy() for i, name in enumerate(names)}
 
 
-def _progress_bar() -> Any:
+def _progress_bar(name: str) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError("progress=True needs tqdm: pip install irl-lib[progress]") from None
-    return tqdm(desc="max_ent", unit=" iterations")
+    return tqdm(desc=name, unit=" iterations")
 
 
 def _gradient_ascent(log: _Log, weights: Array, step_size: float, max_iterations: int) -> Array:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irl_lib.mdp import Array, check_array, check_count, check_real
+from irl_lib.mdp import MDP, Array, check_array, check_count, check_numbers, check_real
 
 try:
     import torch
@@ -325,6 +325,63 @@ class MapRewardNet(nn.Module):
         padded = nn.functional.pad(maps, (0, 0, edge, edge, edge, edge))
         seen = padded.unfold(1, self.window, 1).unfold(2, self.window, 1)
         return seen.flatten(start_dim=3)
+
+
+def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
+    """``(S, A)``: what a network says of each state and action, for planning.
+
+    Args:
+        mdp: S states, A actions.
+        reward_net: maps ``features`` to rewards, one for each vector.
+        features: of states, ``(S, d)``, which is repeated for each action; or ``(S, A, d)``.
+
+    Returns:
+        ``(S, A)``; zero in absorbing states where episodes end there.
+
+    Raises:
+        ValueError: for features or rewards of another shape, or that are not finite.
+
+    Example:
+        >>> from irl_lib.worlds import objectworld
+        >>> world = objectworld(8, seed=1)
+        >>> net = RewardNet(4, torch.Generator().manual_seed(0))
+        >>> reward_table(world.mdp, net, world.features).shape
+        (64, 5)
+    """
+    kind = next(reward_net.parameters()).dtype
+    with torch.no_grad():
+        table = reward_tensor(mdp, reward_net, input_tensor(mdp, features).to(kind))
+    return check_array("reward_net(features)", table.double().numpy(), tuple(table.shape))
+
+
+def input_tensor(mdp: MDP, features: ArrayLike) -> Tensor:
+    """Features ``(S, d)`` or ``(S, A, d)``, checked, for a network."""
+    array = check_numbers("features", features)
+    if array.ndim not in (2, 3) or array.shape[-1] == 0:
+        raise ValueError(
+            f"features has shape {array.shape}; expected ({mdp.n_states}, d) or "
+            f"({mdp.n_states}, {mdp.n_actions}, d), with d at least 1"
+        )
+    shape = (mdp.n_states, mdp.n_actions)[: array.ndim - 1]
+    return torch.tensor(check_array("features", array, (*shape, array.shape[-1])))
+
+
+def reward_tensor(mdp: MDP, reward_net: nn.Module, inputs: Tensor) -> Tensor:
+    """``(S, A)``: the rewards of checked inputs, ready for ``backward()``.
+
+    Raises:
+        ValueError: when the network returns another shape.
+    """
+    rewards: Tensor = reward_net(inputs)
+    if rewards.shape != inputs.shape[:-1]:
+        raise ValueError(
+            f"reward_net returns {tuple(rewards.shape)} for features {tuple(inputs.shape)}; "
+            f"expected {tuple(inputs.shape[:-1])}, one reward for each vector"
+        )
+    table = rewards[:, None].expand(-1, mdp.n_actions) if rewards.ndim == 1 else rewards
+    if mdp.episodic:  # the episode is over there, whatever the network says
+        table = table * torch.tensor(~mdp.absorbing)[:, None]
+    return table
 
 
 @contextmanager

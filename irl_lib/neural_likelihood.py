@@ -1,0 +1,225 @@
+r"""The likelihood of demonstrations under a reward that is a network, and its climb.
+
+With the reward :math:`r_\theta` a network, the chain rule goes through the table of rewards,
+
+.. math::
+    \nabla_\theta L = \sum_{s,a} (\rho_E - \rho_\theta)(s,a)\, \nabla_\theta r_\theta(s,a) ,
+
+the difference of visitations of :mod:`irl_lib.table_likelihood`, sent back through the network:
+torch never sees the planning.  :math:`L` is no longer concave in :math:`\theta`; but it is smooth,
+exact and without noise, so that it is climbed by L-BFGS on the parameters as one vector.
+
+References: Ziebart (2010); Wulfmeier, Ondrúška and Posner (2015).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import optimize
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from irl_lib import planning
+from irl_lib.mdp import MDP, Array, check_array, check_real
+from irl_lib.networks import input_tensor, reward_tensor
+from irl_lib.table_likelihood import Shown, shown_by, table_objective
+
+MEMORY = 20  # pairs of steps and gradients from which L-BFGS guesses the curvature
+
+
+class Task(NamedTuple):
+    """Demonstrations in their MDP, and what the network sees of it."""
+
+    mdp: MDP
+    inputs: Tensor
+    """``(S, d)`` or ``(S, A, d)``."""
+    shown: Shown
+
+
+class Point(NamedTuple):
+    """The objective at some parameters."""
+
+    parameters: Array
+    """``(P,)``."""
+    value: float
+    gradient: Array
+    """``(P,)``."""
+
+    @property
+    def norm(self) -> float:
+        """Euclidean norm of the gradient."""
+        return float(np.linalg.norm(self.gradient))
+
+
+class NeuralLikelihood:
+    """The log-likelihood as a function of the parameters ``(P,)`` of a copy of a network.
+
+    Args:
+        mdp: S states, A actions; or a sequence of them, with as many demos and features: then the
+            objective is the sum.
+        reward_net: maps ``features`` to rewards; copied, in double precision.
+        demos: demonstrations, or an occupancy ``(S, A)``.
+        features: ``(S, d)`` or ``(S, A, d)``.
+        objective: ``"likelihood"`` or ``"dual"``, as :mod:`irl_lib.table_likelihood` has them.
+        l2: weight of half the squared norm of the parameters.
+
+    Raises:
+        ValueError: naming a bad argument.
+    """
+
+    def __init__(
+        self, mdp: Any, reward_net: nn.Module, demos: Any, features: Any, objective: str, l2: float
+    ) -> None:
+        if not isinstance(reward_net, nn.Module):
+            raise ValueError(f"reward_net is {reward_net!r}; expected a torch.nn.Module")
+        self.net = copy.deepcopy(reward_net).double().eval()
+        self.trained = [p for p in self.net.parameters() if p.requires_grad]
+        if not self.trained:
+            raise ValueError("reward_net has no parameters to train; expected at least one")
+        self.l2 = check_real("l2", l2, 0.0)
+        self.tasks = [
+            Task(m, input_tensor(m, phi), shown_by(m, shown, objective))
+            for m, shown, phi in _aligned(mdp, demos, features)
+        ]
+        for reward in self.rewards():
+            check_array("reward_net(features)", reward, reward.shape)
+
+    @property
+    def parameters(self) -> Array:
+        """``(P,)``: the network's, in the order of ``net.parameters()``."""
+        return parameters_to_vector(self.trained).detach().numpy().copy()
+
+    @parameters.setter
+    def parameters(self, values: Array) -> None:
+        vector_to_parameters(torch.tensor(values), self.trained)
+
+    def rewards(self) -> list[Array]:
+        """The reward ``(S, A)`` of each task, at the network's parameters."""
+        with torch.no_grad():
+            return [reward_tensor(t.mdp, self.net, t.inputs).numpy() for t in self.tasks]
+
+    def evaluate(self, parameters: Array) -> Point:
+        """The objective and its gradient; the network is left at these parameters.
+
+        Raises:
+            planning.DivergenceError: where the objective is minus infinity or no number.
+
+        Implements: eq-nonlinear-maxent
+        """
+        self.parameters = parameters
+        self.net.zero_grad()
+        value = -0.5 * self.l2 * float(parameters @ parameters)
+        for task in self.tasks:
+            value += self._push_back(task)
+        slopes = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.trained]
+        gradient = parameters_to_vector(slopes).numpy() - self.l2 * parameters
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            raise planning.DivergenceError("the objective or its gradient is no finite number")
+        return Point(parameters.copy(), value, gradient)
+
+    def _push_back(self, task: Task) -> float:
+        """One task's part of the objective; its gradient is added to the network's."""
+        table = reward_tensor(task.mdp, self.net, task.inputs)
+        reward = table.detach().numpy()
+        if not np.isfinite(reward).all():
+            raise planning.DivergenceError("a reward is no finite number")
+        found = table_objective(task.mdp, task.shown, reward)
+        torch.autograd.backward(table, torch.from_numpy(found.gradient))
+        return found.value
+
+    def start(self) -> Point:
+        """The objective at the parameters that the network came with.
+
+        Raises:
+            ValueError: where it is minus infinity.
+        """
+        try:
+            return self.evaluate(self.parameters)
+        except planning.DivergenceError as error:
+            raise ValueError(
+                f"reward_net has parameters for which no finite soft value exists ({error}); pass "
+                "one under which a step costs more than the entropy of its actions"
+            ) from None
+
+    def attempt(self, parameters: Array) -> Point | None:
+        """The objective, or None where it is minus infinity."""
+        try:
+            return self.evaluate(parameters)
+        except planning.DivergenceError:
+            return None
+
+
+def climb(
+    objective: NeuralLikelihood, start: Point, note: Callable[[Point], bool], max_iterations: int
+) -> Point:
+    """L-BFGS from a point, until ``note`` returns True or nothing more is gained.
+
+    Where its line search fails, its memory of the curvature is dropped, and it starts anew.
+    """
+    done, here, used = note(start), start, 1
+    while not done and used < max_iterations:
+        path = _l_bfgs(objective, here, note, max_iterations - used)
+        used += len(path.points)
+        done = path.done or not path.points
+        here = path.points[-1] if path.points else here
+    return here
+
+
+class _Path(NamedTuple):
+    points: list[Point]
+    done: bool
+
+
+def _l_bfgs(
+    objective: NeuralLikelihood, start: Point, note: Callable[[Point], bool], iterations: int
+) -> _Path:
+    latest = accepted = start
+    points: list[Point] = []
+    done = False
+
+    def negative(parameters: Array) -> tuple[float, Array]:
+        nonlocal latest
+        found = objective.attempt(parameters)
+        if found is None:
+            # No finite value here: a hill as steep as the slope up to it halves the step.
+            gain = float(accepted.gradient @ (parameters - accepted.parameters))
+            return abs(gain) - accepted.value, accepted.gradient
+        latest = found
+        return -found.value, -found.gradient
+
+    def step(parameters: Array) -> None:
+        nonlocal accepted, done
+        same = np.array_equal(parameters, latest.parameters)
+        accepted = latest if same else objective.evaluate(parameters)
+        points.append(accepted)
+        done = note(accepted)
+        if done:
+            raise StopIteration  # which is how a callback ends scipy's iteration
+
+    limits = {"maxiter": iterations, "maxfun": 20 * iterations, "maxcor": MEMORY}
+    optimize.minimize(
+        negative,
+        start.parameters,
+        jac=True,
+        method="L-BFGS-B",
+        callback=step,
+        options={**limits, "ftol": 0.0, "gtol": 0.0},
+    )
+    return _Path(points, done)
+
+
+def _aligned(mdp: Any, demos: Any, features: Any) -> list[tuple[MDP, Any, Any]]:
+    if isinstance(mdp, MDP):
+        return [(mdp, demos, features)]
+    lengths = [len(each) for each in (mdp, demos, features)]
+    if len(set(lengths)) > 1 or not lengths[0]:
+        raise ValueError(
+            f"mdp, demos and features have {lengths[0]}, {lengths[1]} and {lengths[2]} entries; "
+            "expected as many of each, and at least one"
+        )
+    return list(zip(mdp, demos, features, strict=True))
