@@ -1,35 +1,110 @@
-"""`python -m benchmarks [--list] [NAME ...]`: run the named benchmarks, or all, and store them."""
+"""`python -m benchmarks [NAME ...]`: run the named benchmarks and studies, or all, and store them.
+
+A benchmark runs as a whole.  A study runs cell by cell, on processes of this machine or on a Dask
+cluster.  Each finished cell is kept in a file under `.sweeps/NAME/`, which git ignores, and a
+second call runs only what is missing; a cell is known by its parameters and by the code of the
+study that runs it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import harness
+import joblib
+
+from benchmarks import harness, study, sweep
 
 
 def main(arguments: list[str]) -> int:
     """Run what the command line names."""
-    known = harness.names()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    parser.add_argument("--list", action="store_true", help="show what there is and stop")
-    parser.add_argument("--folder", type=Path, default=harness.RESULTS, help="where to store")
+    parser = make_parser()
     options = parser.parse_args(arguments)
+    known = harness.names()
     unknown = sorted(set(options.names) - set(known))
     if unknown:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are: {', '.join(known)}")
     if options.list:
         print("\n".join(known))
         return 0
-    for name in options.names or known:
-        print(f"== {name}", flush=True)
-        start = time.perf_counter()
-        path = harness.store(name, harness.load(name).run(), options.folder)
-        print(f"{path}, {time.perf_counter() - start:.1f} s", flush=True)
-    return 0
+    chosen = options.names or known
+    if has_study_options(options) and not any(map(harness.is_study, chosen)):
+        parser.error(f"{', '.join(chosen)} has no cells: it takes no option but --folder")
+    try:
+        return max([run(name, options) for name in chosen])
+    except (study.StudyError, sweep.NoSchedulerError) as reason:
+        parser.error(str(reason))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help=", ".join(harness.names()))
+    add("--list", action="store_true", help="show what there is and stop")
+    add("--folder", type=Path, default=harness.RESULTS, help="where to store")
+    cells = parser.add_argument_group("for studies")
+    add = cells.add_argument
+    add("--jobs", type=positive, metavar="N", help="processes at a time; all cores by default")
+    add("--scheduler", type=address, metavar="tcp://HOST:PORT", help="run on this Dask cluster")
+    add("--fresh", action="store_true", help="forget the finished cells and run all anew")
+    add("--partial", action="store_true", help="store what is there; the file says what is missing")
+    return parser
+
+
+def positive(text: str) -> int:
+    """A whole number, at least 1."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number, at least 1")
+    return number
+
+
+def address(text: str) -> str:
+    """Where a Dask scheduler may listen."""
+    if not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address like tcp://HOST:PORT")
+    return text
+
+
+def has_study_options(options: argparse.Namespace) -> bool:
+    """Whether the command line has anything that concerns studies alone."""
+    return bool(options.jobs or options.scheduler or options.fresh or options.partial)
+
+
+def run(name: str, options: argparse.Namespace) -> int:
+    """Run one of them, and store what it comes to; the exit status."""
+    print(f"== {name}", flush=True)
+    start = time.perf_counter()
+    if harness.is_study(name):
+        status = sweep.sweep(
+            name,
+            place_maker(options),
+            fresh=options.fresh,
+            partial=options.partial,
+            results=options.folder,
+        )
+    else:
+        print(harness.store(name, harness.load(name).run(), options.folder))
+        status = 0
+    print(f"{time.perf_counter() - start:.1f} s", flush=True)
+    return status
+
+
+def place_maker(options: argparse.Namespace) -> Callable[[int], sweep.Place]:
+    """What makes the place for so many cells."""
+    if options.scheduler:
+        return lambda n_cells: sweep.Cluster(options.scheduler)
+    jobs = options.jobs or joblib.cpu_count()
+    return lambda n_cells: sweep.Processes(min(jobs, n_cells))
 
 
 if __name__ == "__main__":

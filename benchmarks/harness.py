@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import importlib
 import json
@@ -14,17 +15,35 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+OWN = ("__main__", "harness", "study", "sweep")
 RESULTS = ROOT / "book" / "results"
 PACKAGES = ("numpy", "scipy")
 Row = dict[str, Any]
 
 
 def names() -> list[str]:
-    """The benchmarks that there are: the modules beside this one."""
-    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
-    own = ("__main__", "harness")
-    return sorted(each.name for each in modules if not each.ispkg and each.name not in own)
+    """The benchmarks and studies that there are: modules beside this one that define one."""
+    found = (each.name for each in pkgutil.iter_modules([str(HERE)]) if not each.ispkg)
+    return sorted(name for name in found if defined(name) & {"run", "cells", "run_cell"})
+
+
+def is_study(name: str) -> bool:
+    """Whether a module is a study, which `benchmarks.sweep` runs, rather than a benchmark."""
+    found = defined(name)
+    return "cells" in found or ("run_cell" in found and "run" not in found)
+
+
+def defined(name: str) -> set[str]:
+    """The functions that a module defines; it is not imported."""
+    if name in OWN:
+        return set()
+    try:
+        tree = ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))
+    except SyntaxError:  # which importing it will say, when it is named
+        return {"run"}
+    return {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}
 
 
 def load(name: str) -> Any:
@@ -50,6 +69,11 @@ def machine() -> dict[str, Any]:
     return {"cores": len(os.sched_getaffinity(0)), "cpu": _processor()}
 
 
+def today() -> str:
+    """The date, ``YYYY-MM-DD``."""
+    return dt.datetime.now(dt.UTC).date().isoformat()
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -68,7 +92,7 @@ def describe(name: str, rows: list[Row]) -> dict[str, Any]:
         "command": f"python -m benchmarks {name}",
         "versions": versions | getattr(module, "VERSIONS", {}),
         "machine": machine(),
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "date": today(),
         "columns": getattr(module, "COLUMNS", {}),
         "results": rows,
     }
@@ -76,10 +100,14 @@ def describe(name: str, rows: list[Row]) -> dict[str, Any]:
 
 def store(name: str, rows: list[Row], folder: Path = RESULTS) -> Path:
     """Write NAME.json; a file that is there is replaced whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
+    return write_json(folder / f"{name}.json", describe(name, rows))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write a file beside, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}.part")
-    text = json.dumps(describe(name, rows), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     try:
         beside.write_text(text + "\n", encoding="utf-8")
         beside.replace(path)
