@@ -19,15 +19,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from scipy import optimize
-from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from irl_lib import planning
 from irl_lib.mdp import MDP, Array, check_array, check_real
 from irl_lib.networks import input_tensor, reward_tensor
 from irl_lib.table_likelihood import Shown, shown_by, table_objective
+
+try:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn.utils import parameters_to_vector, vector_to_parameters
+except ImportError as error:
+    message = 'irl_lib.neural_likelihood needs torch: pip install "irl_lib[torch]"'
+    raise ImportError(message) from error
 
 MEMORY = 20  # pairs of steps and gradients from which L-BFGS guesses the curvature
 

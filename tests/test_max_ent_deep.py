@@ -1,0 +1,488 @@
+"""Rewards that are networks: their gradient, their optimum, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from irl_lib import demonstrations, max_ent, metrics, planning, worlds
+from irl_lib.demonstrations import Demonstrations
+from irl_lib.max_ent import DeepMaxEntResult
+from irl_lib.mdp import MDP, Array
+from irl_lib.networks import MapRewardNet, RewardNet, reward_table
+from irl_lib.neural_likelihood import NeuralLikelihood
+from irl_lib.table_likelihood import occupancy_from, shown_by, table_objective
+from strategies import Problem, problems, slope
+
+OBJECTIVES = ["likelihood", "dual"]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def network(problem: Problem, width: int = 4) -> RewardNet:
+    """A network for a problem's features; where episodes end, every step costs enough."""
+    seed = int(problem.rng.integers(2**31))
+    net = RewardNet(problem.phi.shape[2], generator(seed), hidden=(width,)).double()
+    if problem.mdp.episodic:
+        last: Any = net.body[2]
+        with torch.no_grad():  # the hidden layer adds at most the root of its width
+            last.bias.fill_(-0.5 - width**0.5 - np.log(problem.mdp.n_actions))
+    return net
+
+
+def some_demos(problem: Problem, n: int = 3) -> Demonstrations:
+    """A few trajectories of a random policy, as far as the horizon, or far enough."""
+    policy = problem.policy()
+    return demonstrations.sample(problem.mdp, policy, n, problem.rng)
+
+
+def flat(tensors: Any) -> Array:
+    return np.concatenate([t.detach().numpy().ravel() for t in tensors])
+
+
+def solve(*args: Any, **kwargs: Any) -> DeepMaxEntResult:
+    """The solution, with every warning an error."""
+    with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
+        warnings.simplefilter("error")
+        return max_ent.deep_max_ent(*args, **kwargs)
+
+
+# --- planning that torch can differentiate, written anew ----------------------------------------
+
+
+def soft_plan(mdp: MDP, transitions: Tensor, reward: Tensor) -> tuple[Tensor, Tensor]:
+    """``v`` and ``log pi``, from the soft Bellman equations; with a horizon, for each step."""
+    if mdp.horizon is None:
+        return fixed_point(mdp, transitions, reward)
+    v, values, logs = torch.zeros(mdp.n_states).double(), [], []
+    for _ in range(mdp.horizon):
+        q = reward + mdp.discount * transitions @ v
+        v = torch.logsumexp(q, dim=1)
+        values.insert(0, v)
+        logs.insert(0, q - v[:, None])
+    return torch.stack(values), torch.stack(logs)
+
+
+def fixed_point(mdp: MDP, transitions: Tensor, reward: Tensor) -> tuple[Tensor, Tensor]:
+    """Soft policy iteration: each step solves for the value of a policy, entropy included."""
+    going = torch.ones(mdp.n_states).double()
+    if mdp.episodic:
+        going = torch.tensor(~mdp.absorbing).double()
+    log_pi = torch.full_like(reward, -np.log(mdp.n_actions))
+    v = torch.zeros(mdp.n_states).double()
+    for _ in range(60):
+        pi = log_pi.exp()
+        chain = mdp.discount * torch.einsum("sa,sap->sp", pi, transitions)
+        gain = (pi * (reward - log_pi)).sum(dim=1) * going
+        v = torch.linalg.solve(torch.eye(mdp.n_states).double() - going[:, None] * chain, gain)
+        q = reward + mdp.discount * transitions @ v
+        log_pi = torch.log_softmax(q, dim=1)
+    return v, log_pi
+
+
+def autodiff_objective(
+    problem: Problem, net: nn.Module, demos: Demonstrations, objective: str
+) -> Tensor:
+    """The whole objective of demonstrations as one torch expression."""
+    mdp = problem.mdp
+    reward = net(torch.tensor(problem.phi))
+    if mdp.episodic:
+        reward = reward * torch.tensor(~mdp.absorbing)[:, None]
+    v, log_pi = soft_plan(mdp, torch.tensor(problem.transitions), reward)
+    if objective == "dual":
+        first = v if mdp.horizon is None else v[0]
+        shown = torch.tensor(demonstrations.complete_occupancy(mdp, demos))
+        return (shown * reward).sum() - torch.tensor(mdp.initial) @ first
+    total = 0.0 * reward.sum()
+    for states, actions in demos:
+        for t, (state, action) in enumerate(zip(states[:-1], actions, strict=True)):
+            step = log_pi[state, action] if mdp.horizon is None else log_pi[t, state, action]
+            total = total + mdp.discount**t * step
+    return total / len(demos)
+
+
+# --- the gradient -------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(problems(discounts=(0.7, 0.9, 1.0)), st.sampled_from(OBJECTIVES))
+def test_differences_of_visits_sent_back_are_autodiff(problem: Problem, objective: str) -> None:
+    """T1: the gradient equals autodiff through the whole objective, planning included."""
+    net, demos = network(problem), some_demos(problem)
+    expected = autodiff_objective(problem, net, demos, objective)
+    slopes = torch.autograd.grad(expected, list(net.parameters()), allow_unused=True)
+    wanted = flat(
+        [
+            torch.zeros_like(p) if s is None else s
+            for p, s in zip(net.parameters(), slopes, strict=True)
+        ]
+    )
+    found = NeuralLikelihood(problem.mdp, net, demos, problem.phi, objective, 0.0).start()
+    scale = max(1.0, float(demos.occupancy(problem.mdp).sum()), abs(found.value))
+    assert abs(found.value - float(expected.detach())) < 1e-9 * scale
+    assert np.abs(found.gradient - wanted).max() < 1e-8 * scale
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems(), st.sampled_from(OBJECTIVES), st.sampled_from([0.0, 0.3]))
+def test_the_gradient_is_that_of_finite_differences(
+    problem: Problem, objective: str, l2: float
+) -> None:
+    """T1, with every discount, horizon and ending, for rewards of states and of actions."""
+    net = network(problem)
+    shown = planning.occupancy(problem.mdp, problem.policy())
+    likelihood = NeuralLikelihood(problem.mdp, net, shown, problem.phi, objective, l2)
+    start = likelihood.start()
+    direction = problem.rng.normal(size=start.parameters.size) / 20.0
+
+    def value(step: float) -> float:
+        return likelihood.evaluate(start.parameters + step * direction).value
+
+    scale = max(1.0, float(shown.sum()))
+    assert slope(value, start.gradient @ direction, scale, 1e-9) < 1e-8
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems(), st.sampled_from(OBJECTIVES))
+def test_the_gradient_vanishes_at_the_truth(problem: Problem, objective: str) -> None:
+    """T2: with the exact occupancy of an agent that is soft-optimal for the network's reward."""
+    net = network(problem)
+    reward = reward_table(problem.mdp, net, problem.phi)
+    policy = planning.soft_value_iteration(problem.mdp, reward).policy
+    shown = planning.occupancy(problem.mdp, policy)
+    found = NeuralLikelihood(problem.mdp, net, shown, problem.phi, objective, 0.0).start()
+    assert np.linalg.norm(found.gradient) < 1e-10 * max(1.0, float(shown.sum()))
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems())
+def test_both_objectives_agree_for_the_occupancy_of_a_policy(problem: Problem) -> None:
+    mdp, shown = problem.mdp, planning.occupancy(problem.mdp, problem.policy())
+    likelihood, dual = (
+        table_objective(mdp, shown_by(mdp, shown, each), problem.reward) for each in OBJECTIVES
+    )
+    scale = max(1.0, float(shown.sum()))
+    assert abs(likelihood.value - dual.value) < 1e-9 * scale * max(1.0, abs(dual.value))
+    np.testing.assert_allclose(likelihood.gradient, dual.gradient, atol=1e-9 * scale)
+
+
+def test_the_likelihood_is_that_of_the_actions() -> None:
+    world = worlds.random_mdp(5, 3, 2, seed=1, discount=1.0, horizon=6)
+    demos = demonstrations.sample(world.mdp, np.full((6, 5, 3), 1 / 3), 4, np.random.default_rng(0))
+    found = table_objective(world.mdp, shown_by(world.mdp, demos, "likelihood"), world.reward)
+    policy = planning.soft_value_iteration(world.mdp, world.reward).policy
+    expected = metrics.negative_log_likelihood(world.mdp, policy, demos)
+    assert found.value == pytest.approx(-expected, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems())
+def test_visits_from_the_start_are_an_occupancy(problem: Problem) -> None:
+    mdp, policy = problem.mdp, problem.policy()
+    start = shown_by(mdp, planning.occupancy(mdp, policy), "dual").sources
+    found = occupancy_from(mdp, policy, start)
+    np.testing.assert_allclose(found, planning.occupancy(mdp, policy), rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems())
+def test_an_expert_visits_what_its_sources_lead_to(problem: Problem) -> None:
+    """From its own sources, the policy that copies the shown actions repeats the shown visits."""
+    mdp, demos = problem.mdp, some_demos(problem)
+    if mdp.horizon is not None:
+        return
+    shown = shown_by(mdp, demos, "likelihood")
+    visits = shown.occupancy.sum(axis=1, keepdims=True)
+    copied = np.where(visits > 0.0, shown.occupancy / np.where(visits > 0.0, visits, 1.0), 1.0)
+    copied /= copied.sum(axis=1, keepdims=True)
+    found = occupancy_from(mdp, copied, shown.sources)
+    np.testing.assert_allclose(found, shown.occupancy, atol=1e-9 * max(1.0, float(visits.sum())))
+
+
+def test_several_maps_add_up() -> None:
+    maps = [worlds.objectworld(5, seed=seed, horizon=4) for seed in (1, 2)]
+    demos = [some_walks(world, 3) for world in maps]
+    net = RewardNet(4, generator(), hidden=(5,))
+    mdps, features = [world.mdp for world in maps], [world.features for world in maps]
+    both = NeuralLikelihood(mdps, net, demos, features, "likelihood", 0.2).start()
+    single = [
+        NeuralLikelihood(*each, "likelihood", 0.1).start()
+        for each in zip(mdps, [net, net], demos, features, strict=True)
+    ]
+    assert both.value == pytest.approx(sum(each.value for each in single))
+    np.testing.assert_allclose(both.gradient, sum(each.gradient for each in single), atol=1e-12)
+
+    found = solve(mdps, net, demos, features, l2=0.5)
+    assert len(found.rewards) == len(found.policy) == 2
+    for world, table in zip(maps, found.rewards, strict=True):
+        np.testing.assert_array_equal(table, reward_table(world.mdp, found.reward, world.features))
+
+
+def some_walks(world: Any, n: int, length: int | None = None) -> Demonstrations:
+    expert = planning.soft_value_iteration(world.mdp, world.reward, 0.3).policy
+    return demonstrations.sample(world.mdp, expert, n, np.random.default_rng(0), length)
+
+
+# --- the optimum --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("horizon", [None, 5])
+def test_a_linear_network_reaches_the_optimum_of_max_ent(horizon: int | None) -> None:
+    world = worlds.gridworld(4, n_features=3, seed=2, discount=0.9, horizon=horizon)
+    expert = planning.soft_value_iteration(world.mdp, world.reward).policy
+    shown = planning.occupancy(world.mdp, expert)
+    linear = max_ent.max_ent(world.mdp, world.features, shown, l2=0.1, tolerance=1e-9)
+    net = RewardNet(3, generator(), hidden=())
+    for objective in OBJECTIVES:
+        found = solve(world.mdp, net, shown, world.features, objective, l2=0.1, tolerance=1e-6)
+        weights = flat(found.reward.parameters())
+        np.testing.assert_allclose(weights[:3], linear.weights, atol=1e-5)
+        assert abs(weights[3]) < 1e-5  # a constant changes no behaviour, and l2 takes it away
+        np.testing.assert_allclose(found.rewards, linear.reward, atol=1e-5)
+
+
+def test_a_network_learns_what_no_linear_reward_can() -> None:
+    """Blue cells pay where there are four of nine: exact occupancies leave no doubt."""
+    world = worlds.binaryworld(7, seed=3)
+    expert = planning.soft_value_iteration(world.mdp, world.reward, 0.5).policy
+    shown = planning.occupancy(world.mdp, expert)
+    losses = []
+    for hidden in ((), (24,)):
+        net = RewardNet(9, generator(), hidden, centre=np.full(9, 0.5))
+        found = solve(world.mdp, net, shown, world.features, l2=1e-3, tolerance=3e-2)
+        policy = planning.value_iteration(world.mdp, found.rewards).policy
+        losses.append(metrics.expected_value_difference(world.mdp, policy, world.reward))
+    assert losses[1] < 0.3 * losses[0]
+
+
+def test_a_convolution_learns_from_the_cells_themselves() -> None:
+    world = worlds.binaryworld(7, seed=3)
+    expert = planning.soft_value_iteration(world.mdp, world.reward, 0.5).policy
+    shown = planning.occupancy(world.mdp, expert)
+    net = MapRewardNet(1, (7, 7), generator(), hidden=(24,))
+    cells = world.cells.reshape(49, 1)
+    found = solve(world.mdp, net, shown, cells, l2=1e-3, tolerance=3e-2)
+    policy = planning.value_iteration(world.mdp, found.rewards).policy
+    assert metrics.expected_value_difference(world.mdp, policy, world.reward) < 0.1
+    assert np.corrcoef(found.rewards[:, 0], world.reward[:, 0])[0, 1] > 0.9
+
+
+def test_the_objective_climbs_and_the_certificate_is_the_gradient() -> None:
+    world = worlds.objectworld(6, seed=1)
+    demos, net = some_walks(world, 8, 6), RewardNet(4, generator(), hidden=(6,))
+    found = solve(world.mdp, net, demos, world.features, l2=0.05, tolerance=1e-4)
+    values = found.history["objective"]
+    assert (np.diff(values) >= -1e-12).all()
+    assert found.converged
+    assert found.history["gradient_norm"][-1] == found.gradient_norm <= 1e-4
+    again = NeuralLikelihood(world.mdp, found.reward, demos, world.features, "likelihood", 0.05)
+    assert again.start().value == pytest.approx(values[-1], abs=1e-12)
+    plan = planning.soft_value_iteration(world.mdp, found.rewards)
+    np.testing.assert_allclose(found.policy, plan.policy, atol=1e-12)
+
+
+def test_lucky_demonstrations_take_the_dual_beyond_any_likelihood() -> None:
+    """The dual of sampled demonstrations goes above 0, where no log-likelihood can be, and on."""
+    world = worlds.objectworld(8, seed=1, horizon=8)
+    demos, net = some_walks(world, 4), RewardNet(4, generator(), hidden=(16,))
+    given_ = world.mdp, net, demos, world.features
+    with pytest.warns(RuntimeWarning, match="beyond 1e\\+06: no finite parameters"):
+        dual = max_ent.deep_max_ent(*given_, "dual")
+    with pytest.warns(RuntimeWarning, match="stopped after 60 iterations"):
+        bounded = max_ent.deep_max_ent(*given_, max_iterations=60)
+    assert dual.history["objective"][-1] > 1.0
+    assert not dual.converged
+    assert np.isfinite(dual.rewards).all()
+    assert (bounded.history["objective"] < 0.0).all()
+
+
+def test_truncated_demonstrations_have_a_likelihood_and_no_dual() -> None:
+    world = worlds.objectworld(6, seed=1, discount=0.9)
+    demos, net = some_walks(world, 5, length=4), RewardNet(4, generator(), hidden=(4,))
+    assert solve(world.mdp, net, demos, world.features, l2=0.1).converged
+    with pytest.raises(ValueError, match="truncated demonstrations leave out"):
+        max_ent.deep_max_ent(world.mdp, net, demos, world.features, "dual")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("horizon", [None, 7])
+def test_terminated_flags_and_explicit_absorbing_states_agree(
+    objective: str, horizon: int | None
+) -> None:
+    """T7: staying to the end, once with each action, is what the flag stands for."""
+    discount = 0.5 if horizon is None else 0.9
+    world = worlds.gridworld(
+        3, goals=[(2, 2)], slip=0.0, seed=1, discount=discount, horizon=horizon
+    )
+    mdp, length = world.mdp, horizon or 60
+    path, acts = np.array([2, 5, 8]), np.array([1, 1])
+    flagged = Demonstrations([path], [acts], [True])
+    rest = length - len(acts)
+    explicit = Demonstrations(
+        [np.r_[path, np.full(rest, 8)]] * 4, [np.r_[acts, np.full(rest, a)] for a in range(4)]
+    )
+    found = [
+        table_objective(mdp, shown_by(mdp, demos, objective), world.reward)
+        for demos in (flagged, explicit)
+    ]
+    assert found[0].value == pytest.approx(found[1].value, abs=1e-12)
+    np.testing.assert_allclose(found[0].gradient, found[1].gradient, atol=1e-12)
+
+
+@pytest.mark.parametrize("horizon", [None, 100])
+def test_huge_rewards_stay_finite(horizon: int | None) -> None:
+    """T8: +-1000 on a grid of 50 by 50."""
+    rng = np.random.default_rng(0)
+    world = worlds.gridworld(50, features=rng.choice([-1.0, 1.0], (2500, 1)), horizon=horizon)
+    net = RewardNet(1, generator(), hidden=(), scale=[1e-3])
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(1.0)
+    shown = planning.occupancy(world.mdp, np.full((2500, 4), 0.25))
+    for objective in OBJECTIVES:
+        found = NeuralLikelihood(world.mdp, net, shown, world.features, objective, 0.0).start()
+        assert np.isfinite(found.value)
+        assert np.isfinite(found.gradient).all()
+
+
+def test_episodes_that_end_are_learned_and_long_steps_taken_back() -> None:
+    """Without discount, rewards above the entropy's cost have no value: the search avoids them."""
+    world = worlds.gridworld(4, goals=[(3, 3)], slip=0.0, seed=1, discount=1.0)
+    cost = np.where(world.mdp.absorbing, 0.0, -2.0)[:, None] * np.ones(4)
+    expert = planning.soft_value_iteration(world.mdp, cost).policy
+    shown = planning.occupancy(world.mdp, expert)
+    net = RewardNet(16, generator(), hidden=()).double()
+    with torch.no_grad():
+        list(net.parameters())[1].fill_(-1.6)  # little more than log 4
+    found = solve(world.mdp, net, shown, np.eye(16), tolerance=1e-5, max_iterations=2_000)
+    np.testing.assert_allclose(found.policy, expert, atol=1e-3)
+    assert (found.rewards[world.mdp.absorbing] == 0.0).all()
+
+    with torch.no_grad():
+        list(net.parameters())[1].fill_(1.0)
+    with pytest.raises(ValueError, match="no finite soft value exists"):
+        max_ent.deep_max_ent(world.mdp, net, shown, np.eye(16))
+
+
+# --- what is kept, and what is refused ----------------------------------------------------------
+
+
+def test_nothing_is_random_and_the_network_passed_stays() -> None:
+    world = worlds.objectworld(6, seed=1)
+    demos, net = some_walks(world, 5, 6), RewardNet(4, generator(), hidden=(6,))
+    before, state = flat(net.parameters()), torch.get_rng_state()
+    first = solve(world.mdp, net, demos, world.features, l2=0.1)
+    second = solve(world.mdp, net, demos, world.features, l2=0.1)
+    np.testing.assert_array_equal(flat(net.parameters()), before)
+    assert next(net.parameters()).dtype == torch.float32
+    assert next(first.reward.parameters()).dtype == torch.float64
+    np.testing.assert_array_equal(first.rewards, second.rewards)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_too_few_iterations_are_admitted_and_the_last_parameters_returned() -> None:
+    world = worlds.objectworld(6, seed=1)
+    demos, net = some_walks(world, 5, 6), RewardNet(4, generator(), hidden=(6,))
+    with pytest.warns(RuntimeWarning, match="stopped after 3 iterations .*last parameters"):
+        found = max_ent.deep_max_ent(world.mdp, net, demos, world.features, max_iterations=3)
+    assert not found.converged
+    assert len(found.history["objective"]) == 3
+    again = NeuralLikelihood(world.mdp, found.reward, demos, world.features, "likelihood", 0.0)
+    assert again.start().value == pytest.approx(found.history["objective"][-1], abs=1e-12)
+
+
+def test_features_of_states_are_those_of_every_action() -> None:
+    world = worlds.objectworld(5, seed=1)
+    demos, net = some_walks(world, 3, 6), RewardNet(4, generator(), hidden=(6,))
+    repeated = np.repeat(world.features[:, None], 5, axis=1)
+    one, other = (
+        NeuralLikelihood(world.mdp, net, demos, each, "likelihood", 0.0).start()
+        for each in (world.features, repeated)
+    )
+    assert one.value == pytest.approx(other.value, abs=1e-12)
+    np.testing.assert_allclose(one.gradient, other.gradient, atol=1e-12)
+
+
+class Sum(nn.Module):
+    """A reward of another shape than is needed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """One number for all of them."""
+        return (inputs * self.weight).sum()
+
+
+def spoilt() -> RewardNet:
+    net = RewardNet(4, generator())
+    with torch.no_grad():
+        next(net.parameters()).fill_(np.nan)
+    return net
+
+
+def frozen() -> RewardNet:
+    return RewardNet(4, generator()).requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"reward_net": RewardNet(3, generator())}, "last size is 4; .*n_inputs=3"),
+        ({"reward_net": 3}, "reward_net is 3; expected a torch.nn.Module"),
+        ({"reward_net": Sum()}, r"reward_net returns \(\) for features \(25, 4\)"),
+        ({"reward_net": spoilt()}, r"reward_net\(features\) is nan"),
+        ({"reward_net": frozen()}, "no parameters to train"),
+        ({"features": np.zeros((24, 4))}, r"features has shape \(24, 4\); expected \(25, 4\)"),
+        ({"features": np.zeros(25)}, r"features has shape \(25,\)"),
+        ({"features": np.full((25, 4), np.nan)}, "features is nan"),
+        ({"features": "distances"}, "features has entries of type"),
+        ({"objective": "posterior"}, "objective is 'posterior'; expected one of likelihood, dual"),
+        ({"l2": -1.0}, "l2 is -1"),
+        ({"tolerance": 0.0}, "tolerance is 0"),
+        ({"max_iterations": 0}, "max_iterations is 0"),
+        ({"demos": np.ones((25, 5))}, "demos has an occupancy of 125"),
+        ({"demos": np.ones((24, 5))}, r"demos has shape \(24, 5\)"),
+        ({"demos": [np.ones((25, 5))] * 2, "mdp": []}, "mdp, demos and features have 0, 2 and 25"),
+    ],
+)
+def test_bad_arguments_are_named(wrong: dict[str, Any], message: str) -> None:
+    world = worlds.objectworld(5, seed=1)
+    given_: dict[str, Any] = {
+        "mdp": world.mdp,
+        "reward_net": RewardNet(4, generator()),
+        "demos": some_walks(world, 2, 5),
+        "features": world.features,
+    }
+    with pytest.raises(ValueError, match=message):
+        max_ent.deep_max_ent(**(given_ | wrong))
+
+
+def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    world = worlds.objectworld(5, seed=1)
+    demos = some_walks(world, 2, 5)
+    solve(world.mdp, RewardNet(4, generator()), demos, world.features, l2=0.1, progress=True)
+    assert "deep_max_ent" in capsys.readouterr().err
+
+
+def test_max_ent_imports_without_torch_and_says_what_is_missing() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from irl_lib import max_ent\n"
+        "try:\n    max_ent.deep_max_ent(None, None, None, None)\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'pip install "irl_lib[torch]"' in ran.stdout
