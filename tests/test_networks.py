@@ -11,7 +11,8 @@ import pytest
 import torch
 from scipy import stats
 
-from irl_lib.networks import MapRewardNet, PolicyNet, RewardNet, mlp, one_thread
+from irl_lib import worlds
+from irl_lib.networks import MapRewardNet, PolicyNet, RewardNet, mlp, one_thread, reward_table
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -302,3 +303,35 @@ def test_inputs_of_another_size_are_refused_with_both_sizes() -> None:
         MapRewardNet(3, (2, 2), generator())(torch.zeros(4, 4))
     with pytest.raises(ValueError, match=r"\(5, 3\); expected \(..., 2, 2, 3\) or \(..., 4, 3\)"):
         MapRewardNet(3, (2, 2), generator())(torch.zeros(5, 3))
+
+
+@pytest.mark.parametrize("per_action", [False, True])
+def test_a_reward_table_is_what_the_network_says(per_action: bool) -> None:
+    world = worlds.gridworld(3, goals=[(2, 2)], discount=1.0, features=np.eye(9))
+    net = RewardNet(9, generator())
+    features = world.features if per_action else np.eye(9)
+    table = reward_table(world.mdp, net, features)
+    assert table.shape == (9, 4)
+    for s in range(8):
+        said = net(torch.eye(9)[s]).item()
+        np.testing.assert_allclose(table[s], said, rtol=1e-6)
+    assert (table[8] == 0.0).all()  # the episode is over
+    later = worlds.gridworld(3, goals=[(2, 2)], discount=0.9)
+    assert (reward_table(later.mdp, net, features)[8] != 0.0).all()
+    np.testing.assert_array_equal(reward_table(world.mdp, net.double(), features)[8], 0.0)
+
+
+def test_bad_reward_tables_are_named() -> None:
+    mdp, net = worlds.gridworld(3).mdp, RewardNet(2, generator())
+    with pytest.raises(ValueError, match=r"features has shape \(8, 2\); expected \(9, 2\)"):
+        reward_table(mdp, net, np.zeros((8, 2)))
+    with pytest.raises(ValueError, match=r"features has shape \(9,\)"):
+        reward_table(mdp, net, np.zeros(9))
+    with pytest.raises(ValueError, match="last size is 3; .*n_inputs=2"):
+        reward_table(mdp, net, np.zeros((9, 3)))
+    with pytest.raises(ValueError, match=r"returns \(9, 1\) for features \(9, 2\)"):
+        reward_table(mdp, mlp([2, 1], generator()), np.zeros((9, 2)))
+    with torch.no_grad():
+        next(net.parameters()).fill_(np.inf)
+    with pytest.raises(ValueError, match=r"reward_net\(features\) is nan"):
+        reward_table(mdp, net, np.zeros((9, 2)))
