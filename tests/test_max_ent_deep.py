@@ -394,7 +394,7 @@ def test_nothing_is_random_and_the_network_passed_stays() -> None:
 def test_too_few_iterations_are_admitted_and_the_last_parameters_returned() -> None:
     world = worlds.objectworld(6, seed=1)
     demos, net = some_walks(world, 5, 6), RewardNet(4, generator(), hidden=(6,))
-    with pytest.warns(RuntimeWarning, match="stopped after 3 iterations .*last parameters"):
+    with pytest.warns(RuntimeWarning, match=r"stopped after 3 iterations .*last parameters"):
         found = max_ent.deep_max_ent(world.mdp, net, demos, world.features, max_iterations=3)
     assert not found.converged
     assert len(found.history["objective"]) == 3

@@ -327,7 +327,7 @@ def test_bad_reward_tables_are_named() -> None:
         reward_table(mdp, net, np.zeros((8, 2)))
     with pytest.raises(ValueError, match=r"features has shape \(9,\)"):
         reward_table(mdp, net, np.zeros(9))
-    with pytest.raises(ValueError, match="last size is 3; .*n_inputs=2"):
+    with pytest.raises(ValueError, match=r"last size is 3; .*n_inputs=2"):
         reward_table(mdp, net, np.zeros((9, 3)))
     with pytest.raises(ValueError, match=r"returns \(9, 1\) for features \(9, 2\)"):
         reward_table(mdp, mlp([2, 1], generator()), np.zeros((9, 2)))
