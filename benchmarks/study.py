@@ -24,10 +24,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import irl_lib
 from benchmarks import harness
 from benchmarks.harness import Row
 
@@ -171,10 +171,11 @@ def without_docstrings(statement: ast.stmt) -> ast.stmt:
 @lru_cache
 def package_version() -> str:
     """The version of irl_lib with a digest of its code, as it was when it was first asked for."""
-    folder, digest = Path(irl_lib.__file__).parent, hashlib.sha256()
+    spec, digest = find_spec("irl_lib"), hashlib.sha256()
+    folder = Path(str(spec.origin if spec else None)).parent
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return f"{irl_lib.__version__.partition('+')[0]}+code.{digest.hexdigest()[:12]}"
+    return f"{version('irl_lib').partition('+')[0]}+code.{digest.hexdigest()[:12]}"
 
 
 # ---- finished cells

@@ -1,0 +1,705 @@
+"""Sweeps: nothing that is done is done again, and nothing that is lost takes anything along.
+
+The command line runs in a copy of the harness with a study of its own, whose cells log what they
+do and wait for each other where a test needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import benchmarks
+from benchmarks import harness, study, sweep
+from benchmarks.__main__ import main
+
+PATIENCE = 60  # seconds; for slow machines, never reached otherwise
+STUDY = '''
+"""A study for tests: what a cell does is one of its parameters."""
+
+import json
+import math
+import os
+import signal
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COLUMNS = {"seed": "seed"}
+
+
+def cells():
+    return json.loads((HERE / "cells.json").read_text())
+
+
+def log(what, seed):
+    with (HERE / "log.txt").open("a") as file:
+        file.write(f"{what} {seed} {os.getpid()}\\n")
+
+
+def wait():
+    for _ in range(6000):
+        if (HERE / "go").exists():
+            return
+        time.sleep(0.01)
+    raise TimeoutError("nobody let the cell go on")
+
+
+def run_cell(seed, does="return"):
+    log("start", seed)
+    if does == "wait":
+        wait()
+    if does == "raise":
+        raise ArithmeticError("no luck")
+    if does == "exit":
+        raise SystemExit(3)
+    if does == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    x = math.nan if does == "nan" else seed / 2
+    log("end", seed)
+    return [x] if does == "list" else {"x": x, "threads": os.environ["OMP_NUM_THREADS"]}
+
+
+def summary(finished):
+    return [{"seed": cell["seed"], "x": result["x"]} for cell, result in finished]
+'''
+
+
+class Checkout:
+    """A copy of the harness with one study, ``toy``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.place = folder / "benchmarks"
+        self.place.mkdir()
+        for name in ("__init__", "__main__", "harness", "study", "sweep"):
+            shutil.copy(Path(harness.__file__).with_name(f"{name}.py"), self.place)
+        (self.place / "toy.py").write_text(STUDY, encoding="utf-8")
+        self.environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def cells(self, *does: str) -> None:
+        """The study has cells that do this, seeds 0, 1, ..."""
+        made = [{"seed": i, "does": each} for i, each in enumerate(does)]
+        (self.place / "cells.json").write_text(json.dumps(made))
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        """`python -m benchmarks toy ...` in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchmarks", "toy", *options],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *options: str) -> tuple[int, str, str]:
+        """Its status, and what it says, once it has ended."""
+        return ended(self.start(*options))
+
+    def logged(self, what: str) -> list[tuple[int, int]]:
+        """Seed and process of each start or end of a cell."""
+        path = self.place / "log.txt"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [
+            (int(line.split()[1]), int(line.split()[2])) for line in lines if line.startswith(what)
+        ]
+
+    def count(self, what: str) -> dict[int, int]:
+        """How often each cell started or ended."""
+        return dict(Counter(seed for seed, _ in self.logged(what)))
+
+    def go(self) -> None:
+        """Let waiting cells go on."""
+        (self.place / "go").touch()
+
+    def kept(self) -> dict[str, int]:
+        """The files of finished cells, and when each was written."""
+        return {p.name: p.stat().st_mtime_ns for p in self.folder.glob(".sweeps/toy/*.json")}
+
+    def stored(self) -> dict[str, Any] | None:
+        """The stored result."""
+        path = self.folder / "book" / "results" / "toy.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """The status of a process, and what it said."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, err
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait for it, and give what it gave."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise TimeoutError("it never came to be")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+# ---- on this machine
+
+
+def test_a_second_call_runs_only_what_is_missing(checkout: Checkout) -> None:
+    checkout.cells("return", "return")
+    assert checkout.run("--jobs", "1")[0] == 0
+    before = checkout.kept()
+    checkout.cells("return", "return", "return")
+    toy = checkout.place / "toy.py"  # what does not change what a cell is
+    toy.write_text(STUDY.replace("for tests", "of ours").replace('"seed": "seed"', '"seed": "s"'))
+    status, out, err = checkout.run("--jobs", "1")
+    assert (status, checkout.count("start")) == (0, {0: 1, 1: 1, 2: 1})
+    assert before.items() < checkout.kept().items()
+    assert "2/3" in err, "the bar does not begin with what is done"
+    assert "3 of 3 cells of toy are in" in out
+    stored = checkout.stored()
+    assert stored is not None
+    assert stored["command"] == "python -m benchmarks toy"
+    assert stored["results"] == [{"seed": i, "x": i / 2} for i in range(3)]
+    assert stored["seeds"] == [0, 1, 2]
+    assert stored["columns"] == {"seed": "s"}
+    assert [each["cell"]["seed"] for each in stored["cells"]] == [0, 1, 2]
+    assert {each["result"]["threads"] for each in stored["cells"]} == {"1"}
+    assert set(stored["versions"]) == {"python", "irl_lib", "numpy", "scipy"}
+
+
+def test_an_interrupted_sweep_goes_on(checkout: Checkout) -> None:
+    checkout.cells("return", "return", "wait", "wait", "return")
+    process = checkout.start("--jobs", "2")
+    until(lambda: len(checkout.kept()) == 2 and len(checkout.count("start")) == 4)
+    os.kill(process.pid, signal.SIGINT)
+    status, out, err = ended(process)
+    assert status == 130
+    assert "stopped; the same command goes on" in err
+    assert "Traceback" not in err
+    assert "2 of 5 cells of toy are in" in out
+    assert checkout.stored() is None
+    for _, pid in checkout.logged("start"):
+        until(lambda pid=pid: not is_running(pid))
+    checkout.go()
+    assert checkout.run("--jobs", "2")[0] == 0
+    assert checkout.count("start") == {0: 1, 1: 1, 2: 2, 3: 2, 4: 1}
+    assert checkout.count("end") == dict.fromkeys(range(5), 1)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number that still does something."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def test_a_process_that_is_killed_costs_its_cell_alone(checkout: Checkout) -> None:
+    checkout.cells("wait", "wait", "return", "die")
+    process = checkout.start("--jobs", "2")
+    started = until(lambda: dict(found) if len(found := checkout.logged("start")) == 2 else None)
+    os.kill(started[0], signal.SIGKILL)
+    until(lambda: checkout.count("start") == {0: 2, 1: 1})
+    checkout.go()
+    status, _, err = ended(process)
+    assert status == 1
+    assert checkout.count("start") == {0: 2, 1: 1, 2: 1, 3: sweep.ATTEMPTS}
+    assert checkout.count("end") == dict.fromkeys(range(3), 1)
+    assert len(checkout.kept()) == 3
+    assert "1 of 4 cells of toy failed:\n\n--- seed=3 does=die\nlost 3 times" in err
+    assert "SIGKILL" in err
+
+
+# ---- on a cluster
+
+
+class Cluster:
+    """A scheduler and its workers on the loopback, all of them processes."""
+
+    def __init__(self, checkout: Checkout, **settings: str) -> None:
+        self._checkout, self._settings = checkout, settings
+        self.file = checkout.folder / "scheduler.json"
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, program: str, *options: str) -> subprocess.Popen[bytes]:
+        """One of Dask's programs."""
+        command = [sys.executable, "-m", f"distributed.cli.dask_{program}", "--no-dashboard"]
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--scheduler-file", str(self.file), *options],
+            cwd=self._checkout.folder,
+            env={**self._checkout.environment, "OMP_NUM_THREADS": "1", **self._settings},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def worker(self, threads: int = 1) -> subprocess.Popen[bytes]:
+        """A worker that nobody starts anew."""
+        return self.start("worker", "--nthreads", str(threads), "--no-nanny")
+
+    def __enter__(self) -> Cluster:
+        self.start("scheduler", "--port", "0")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    @property
+    def address(self) -> str:
+        """Where the scheduler listens."""
+
+        def listening() -> str | None:
+            with contextlib.suppress(OSError, ValueError):
+                return str(json.loads(self.file.read_text())["address"])
+            return None
+
+        return str(until(listening))
+
+
+def test_a_worker_that_is_killed_costs_its_cell_alone(checkout: Checkout) -> None:
+    checkout.cells("wait", "wait", "raise", *["return"] * 5)
+    with Cluster(checkout) as cluster:
+        workers = {worker.pid: worker for worker in (cluster.worker(), cluster.worker())}
+        process = checkout.start("--scheduler", cluster.address)
+        both = until(
+            lambda: found if {0, 1} <= (found := dict(checkout.logged("start"))).keys() else None
+        )
+        assert {both[0], both[1]} == set(workers)
+        workers[both[0]].send_signal(signal.SIGKILL)
+        checkout.go()
+        status, _, err = ended(process)
+    assert status == 1
+    assert "1 of 8 cells of toy failed" in err
+    assert "--- seed=2 does=raise\nTraceback" in err
+    assert checkout.count("start") == {**dict.fromkeys(range(8), 1), 0: 2}
+    assert checkout.count("end") == dict.fromkeys([0, 1, *range(3, 8)], 1)
+    assert len(checkout.kept()) == 7
+
+
+def test_a_cell_that_kills_its_workers_is_given_up(checkout: Checkout) -> None:
+    checkout.cells("die")
+    with Cluster(checkout, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
+        for _ in range(sweep.Cluster.attempts):
+            cluster.worker()
+        status, _, err = checkout.run("--scheduler", cluster.address)
+    assert status == 1
+    assert "--- seed=0 does=die\nlost 2 times, the last time because: Attempted to run" in err
+
+
+def test_without_its_scheduler_a_sweep_ends_and_keeps_what_is_done(checkout: Checkout) -> None:
+    checkout.cells("return", "wait", "return")
+    with Cluster(checkout) as cluster:
+        scheduler, _ = cluster.processes[0], cluster.worker()
+        process = checkout.start("--scheduler", cluster.address)
+        until(lambda: checkout.kept() and 1 in checkout.count("start"))
+        scheduler.kill()
+        status, out, err = ended(process)
+    assert status == 1
+    assert "ConnectionError: the connection to the scheduler was lost" in err
+    assert f"{len(checkout.kept())} of 3 cells of toy are in" in out
+
+
+def test_a_worker_with_threads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Client:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def nthreads(self) -> dict[str, int]:
+            return {"tcp://one": 1, "tcp://two": 2}
+
+        def close(self) -> None:
+            closed.append(self)
+
+    async def connect(address: str) -> Any:
+        return SimpleNamespace(abort=lambda: None)
+
+    monkeypatch.setattr("dask.distributed.Client", Client)
+    monkeypatch.setattr("distributed.comm.connect", connect)
+    with pytest.raises(sweep.NoSchedulerError, match="'tcp://two': 2.* start them with --nthreads"):
+        sweep.Cluster("tcp://localhost:1")
+    assert len(closed) == 1
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, and nobody else will meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port on which somebody listens and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("port", ["closed_port", "silent_port"])
+def test_an_address_without_a_scheduler_is_an_error(
+    port: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.5)
+    address = f"tcp://127.0.0.1:{request.getfixturevalue(port)}"
+    with pytest.raises(sweep.NoSchedulerError, match=f"no Dask scheduler answers at {address}: "):
+        sweep.Cluster(address)
+
+
+# ---- the command line
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["toi"], "no benchmark is called toi; there are: "),
+        (["soft_backup_scale", "--jobs", "2"], "soft_backup_scale has no cells"),
+        (["soft_backup_scale", "--scheduler", "tcp://localhost:1"], "has no cells"),
+        (["soft_backup_scale", "--fresh"], "has no cells"),
+        (["--jobs", "0"], "0 is no whole number, at least 1"),
+        (["--jobs", "two"], "two is no whole number"),
+        (["--scheduler", "localhost"], "'localhost' is no address like tcp://HOST:PORT"),
+        (["--scheduler", "http://localhost:8786"], "is no address like tcp://HOST:PORT"),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(options)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+# ---- in this process
+
+
+class Here:
+    """A place that runs cells where it is called; some of its cells get lost."""
+
+    slots, attempts = 1, 3
+
+    def __init__(self, lost: int = 0) -> None:
+        self.lost = lost
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, name: str, source: str, cell: dict[str, Any]) -> str:
+        """The cell's record, once enough were lost."""
+        self.lost -= 1
+        if self.lost >= 0:
+            raise sweep.LostError("gone")
+        return sweep.compute(name, source, cell)
+
+
+@pytest.fixture
+def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Writes a study beside the others; gives its name."""
+    made: list[str] = []
+    monkeypatch.setattr(benchmarks, "__path__", [*benchmarks.__path__, str(tmp_path)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def make(source: str, **replaced: str) -> str:
+        name = f"made_{len(made)}"
+        for key, value in replaced.items():
+            source = source.replace(key, value)
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        importlib.invalidate_caches()
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        sys.modules.pop(f"benchmarks.{name}", None)
+        vars(benchmarks).pop(name, None)
+    study.source_digest.cache_clear()
+
+
+SMALL = """
+CELLS = [{"seed": 0}, {"seed": 1}, {"seed": 2}]
+VERSIONS = {"torch": "9.9"}
+
+
+def cells():
+    return CELLS
+
+
+def run_cell(seed):
+    return answer(seed)
+
+
+def answer(seed):
+    return {"x": seed}
+
+
+def summary(finished):
+    return [{"mean": sum(result["x"] for _, result in finished) / len(finished)}]
+"""
+
+
+def swept(name: str, folder: Path, place: Here | None = None, **options: bool) -> int:
+    """The status of a sweep that stores beside its cells."""
+    place = place or Here()
+    return sweep.sweep(name, lambda n: place, folder=folder, results=folder, **options)
+
+
+def test_cells_that_fail_stop_nobody_and_are_named(
+    make_study: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    does = (
+        "does = {1: 'no luck', 2: float('nan'), 3: [1, float('inf')], 4: {1}, 5: 'no luck'}\n"
+        "    if does.get(seed) == 'no luck': raise ArithmeticError(does[seed])\n"
+        "    if seed == 6: raise SystemExit(3)\n"
+        "    if seed == 7: return [1.0]\n"
+        "    return {'x': does.get(seed, seed)}"
+    )
+    cells = "[{'seed': i} for i in range(9)]"
+    name = make_study(
+        SMALL, **{"return answer(seed)": does, '[{"seed": 0}, {"seed": 1}, {"seed": 2}]': cells}
+    )
+    assert swept(name, tmp_path) == 1
+    out, err = capsys.readouterr()
+    assert "7 of 9 cells of made_0 failed" in err
+    named = "--- seed=1\n--- seed=5\nTraceback (most recent call last):"
+    assert named in err, "the same reason is not told once"
+    assert "ArithmeticError: no luck\n\n--- seed=2\n" in err
+    assert "the result['x'] is nan; numbers have to be finite" in err
+    assert "the result['x'][1] is inf; numbers have to be finite" in err
+    assert "the result['x'] is of type set" in err
+    assert "SystemExit: 3" in err
+    assert "run_cell gave [1.0]; expected a dict" in err
+    assert "2 of 9 cells" in out
+    assert not (tmp_path / f"{name}.json").exists()
+    assert len(list((tmp_path / name).iterdir())) == 2
+    assert swept(name, tmp_path, partial=True) == 1
+    stored = json.loads((tmp_path / f"{name}.json").read_text())
+    assert stored["missing"] == "7 of 9 cells"
+    assert stored["results"] == [{"mean": 4.0}]
+    assert stored["versions"]["torch"] == "9.9"
+
+
+def test_a_lost_cell_is_run_again(make_study: Callable[..., str], tmp_path: Path) -> None:
+    name = make_study(SMALL)
+    assert swept(name, tmp_path, Here(lost=2)) == 0
+    other = make_study(SMALL)
+    assert swept(other, tmp_path, Here(lost=3)) == 1
+    assert len(list((tmp_path / other).iterdir())) == 2
+
+
+def test_fresh_runs_all_anew(make_study: Callable[..., str], tmp_path: Path) -> None:
+    name = make_study(SMALL)
+    assert swept(name, tmp_path) == 0
+    (stale,) = [p for p in (tmp_path / name).iterdir() if '"seed": 1' in p.read_text()]
+    stale.write_text(stale.read_text().replace('"x": 1', '"x": 7'))
+    stored = tmp_path / f"{name}.json"
+    assert swept(name, tmp_path) == 0
+    assert json.loads(stored.read_text())["results"] == [{"mean": 3.0}]
+    assert swept(name, tmp_path, fresh=True) == 0
+    assert json.loads(stored.read_text())["results"] == [{"mean": 1.0}]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"cell": {"seed": 1}}', '"text"'])
+def test_a_file_that_is_no_finished_cell_counts_as_missing(
+    make_study: Callable[..., str], tmp_path: Path, content: str
+) -> None:
+    name = make_study(SMALL)
+    assert swept(name, tmp_path) == 0
+    files = {path: path.read_text() for path in (tmp_path / name).iterdir()}
+    damaged = next(iter(files))
+    damaged.write_text(content)
+    assert len(study.kept(study.load(name), tmp_path)) == 2
+    assert swept(name, tmp_path) == 0
+    assert json.loads(damaged.read_text())["cell"] == json.loads(files[damaged])["cell"]
+
+
+def test_a_worker_with_another_version_of_the_study_does_not_run_it(
+    make_study: Callable[..., str],
+) -> None:
+    name = make_study(SMALL)
+    assert "start it anew" in json.loads(sweep.compute(name, "0" * 16, {"seed": 0}))["failed"]
+    right = json.loads(sweep.compute(name, study.source_digest(name), {"seed": 2}))
+    assert right["result"] == {"x": 2}
+
+
+def test_cells_of_other_states_of_the_package_are_told(
+    make_study: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = make_study(SMALL)
+    assert swept(name, tmp_path) == 0
+    assert "other states" not in capsys.readouterr().err
+    now = study.package_version()
+    monkeypatch.setattr(study, "package_version", lambda: "another")
+    (tmp_path / name / f"{study.load(name).key({'seed': 1})}.json").unlink()
+    assert swept(name, tmp_path) == 0
+    assert "with other states of irl_lib than the present one" in capsys.readouterr().err
+    stored = json.loads((tmp_path / f"{name}.json").read_text())
+    assert stored["versions"]["irl_lib"] == f"{now}, another"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("def cells", "def sells", "has no function cells"),
+        ("def run_cell", "def walk_cell", "has no function run_cell"),
+        ("def summary", "def total", "has no function summary"),
+        ('{"seed": 1}', '{"seed": 0}', "has the cell seed=0 twice"),
+        ('{"seed": 1}', '{"seed": (1,)}', r"it\['seed'\] is of type tuple; expected"),
+        ('{"seed": 1}', '{"seed": float("nan")}', r"it\['seed'\] is nan"),
+        ('{"seed": 1}', "{1: 2}", "it has the key 1; expected text"),
+        ('{"seed": 1}', "1", r"cells\(\) has 1; expected dicts"),
+        ("return CELLS", "return []", r"cells\(\) is \[\]; expected a list of at least one"),
+        ("return CELLS", "yield 1", "expected a list of at least one dict"),
+    ],
+)
+def test_what_is_no_study_is_refused(
+    make_study: Callable[..., str], old: str, new: str, said: str
+) -> None:
+    with pytest.raises(study.StudyError, match=said):
+        study.load(make_study(SMALL, **{old: new}))
+
+
+@pytest.mark.parametrize("rows", ["[]", "None", "[1]", '[{"x": float("inf")}]', '[{"x": {1}}]'])
+def test_a_summary_that_is_no_table_is_refused(
+    make_study: Callable[..., str], tmp_path: Path, rows: str
+) -> None:
+    name = make_study(SMALL + f"\n\ndef summary(finished):\n    return {rows}\n")
+    with pytest.raises(study.StudyError, match=rf"{name}.summary\(\) gave"):
+        swept(name, tmp_path)
+    assert len(list((tmp_path / name).iterdir())) == 3, "its cells are not kept"
+
+
+# ---- what a study is
+
+
+def test_studies_and_benchmarks_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not harness.is_study("soft_backup_scale")
+    monkeypatch.setattr(harness, "HERE", tmp_path)
+    sources = {
+        "both": "def run(): ...\ndef cells(): ...",
+        "benchmark": "def run(): ...\ndef summary(): ...",
+        "incomplete": "def run_cell(): ...",
+        "helper": "def other(): ...\nrun = 1",
+        "broken": "def run(:",
+        "sweep": "def cells(): ...",
+    }
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    assert harness.names() == ["benchmark", "both", "broken", "incomplete"]
+    assert [name for name in harness.names() if harness.is_study(name)] == ["both", "incomplete"]
+
+
+MODULE = '''
+"""What it is about."""
+import math
+from os import path as where, sep
+A, B = 1, 2
+TABLE: dict = {}
+TABLE["key"] = 3
+
+
+class Kind:
+    """Of thing."""
+
+    size = A
+
+
+def run_cell(x: Kind):
+    """Run."""
+    return helper(x)  # now
+
+
+def helper(x):
+    return sep * B
+
+
+def summary():
+    return math.pi + len(where)
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("A, B = 1, 2", "A, B = 3, 2"),
+        ("size = A", "size = 2 * A"),
+        ("import path as where, sep", "import path as where, linesep as sep"),
+        ("sep * B", "sep + B"),
+        ("return helper(x)", "return helper(2 * x)"),
+        ('TABLE["key"] = 3', 'TABLE["key"] = 4'),
+        ("TABLE: dict = {}", "TABLE: dict = {1: 2}"),
+    ],
+)
+def test_code_that_a_cell_reaches_is_part_of_what_it_is(old: str, new: str) -> None:
+    changed = MODULE.replace(old, new)
+    assert changed != MODULE
+    assert study.reached(changed, "run_cell") != study.reached(MODULE, "run_cell")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("What it is about", "What else"),
+        ("Run.", "Run!"),
+        ("Of thing.", "Of things."),
+        ("  # now", ""),
+        ("import math", "import math, json"),
+        ("math.pi", "math.e"),
+        ("\n\ndef helper", "\n\nUNUSED = 1\n\n\ndef helper"),
+    ],
+)
+def test_everything_else_is_not(old: str, new: str) -> None:
+    changed = MODULE.replace(old, new)
+    assert changed != MODULE
+    assert study.reached(changed, "run_cell") == study.reached(MODULE, "run_cell")
+
+
+def test_what_the_machines_say_is_brought_together() -> None:
+    parts = [{"cores": 2, "cpu": "a"}, {"cores": 64, "cpu": "a"}, {"cores": 2, "cpu": "a"}]
+    assert study.merged(parts) == {"cores": "2, 64", "cpu": "a"}
+
+
+def test_a_file_that_would_be_too_large_has_single_values_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cells = [{"cell": {"seed": 0}, "result": {"x": 1.5, "y": [1, 2], "z": {}}, "seconds": 1.0}]
+    assert study.shortened(cells) == cells
+    monkeypatch.setattr(study, "MOST_BYTES", 10)
+    assert study.shortened(cells) == [{**cells[0], "result": {"x": 1.5}}]
