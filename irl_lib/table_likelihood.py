@@ -137,10 +137,7 @@ def _at_the_start(mdp: MDP) -> Array:
 
 def _residual(mdp: MDP, occupancy: Array) -> Array:
     """``(S,)``: visits that do not follow from earlier ones."""
-    sources = occupancy.sum(axis=1) - mdp.discount * mdp.flow(occupancy)
-    if mdp.episodic:
-        sources[mdp.absorbing] = 0.0
-    return np.asarray(sources)
+    return np.asarray(occupancy.sum(axis=1) - mdp.discount * mdp.flow(occupancy))
 
 
 def _residuals(mdp: MDP, demos: Demonstrations) -> Array:
