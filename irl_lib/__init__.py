@@ -6,6 +6,8 @@ The floors of the package, each standing only on those below it::
     3  behavior_cloning, max_margin, max_ent
                                     one module for each system of the lecture, and beside them
        margin_tasks, margin_programs    what max margin plans and what it solves
+       table_likelihood, neural_likelihood
+                                    a reward's likelihood, whatever it is made of; of a network
        routes, route_prediction         maximum entropy on a street network, where exp V is linear
     2  worlds, metrics, networks    problems to solve; how far two rewards or policies are; networks
     1  planning                     hard and soft planning, occupancies
