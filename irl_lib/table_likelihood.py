@@ -95,15 +95,14 @@ def shown_by(mdp: MDP, demos: Demonstrations | ArrayLike, objective: str) -> Sho
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"objective is {objective!r}; expected one of {', '.join(OBJECTIVES)}")
-    if objective == "dual" or not isinstance(demos, Demonstrations):
-        occupancy = complete_occupancy(mdp, demos)
-    else:
-        occupancy = demos.occupancy(mdp)
-    if objective == "dual" or (mdp.horizon is not None and not isinstance(demos, Demonstrations)):
-        return Shown(occupancy, _at_the_start(mdp))
-    if mdp.horizon is None or not isinstance(demos, Demonstrations):
+    if objective == "likelihood" and isinstance(demos, Demonstrations):
+        occupancy = demos.occupancy(mdp)  # of any length
+        by_step = mdp.horizon is not None
+        return Shown(occupancy, _residuals(mdp, demos) if by_step else _residual(mdp, occupancy))
+    occupancy = complete_occupancy(mdp, demos)
+    if objective == "likelihood" and mdp.horizon is None:
         return Shown(occupancy, _residual(mdp, occupancy))
-    return Shown(occupancy, _residuals(mdp, demos))
+    return Shown(occupancy, _at_the_start(mdp))
 
 
 def occupancy_from(mdp: MDP, policy: Array, sources: Array) -> Array:
