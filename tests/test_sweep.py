@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import linecache
 import os
 import shutil
 import signal
@@ -345,7 +346,7 @@ def test_a_worker_with_threads_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("dask.distributed.Client", Client)
     monkeypatch.setattr("distributed.comm.connect", connect)
-    with pytest.raises(sweep.NoSchedulerError, match="'tcp://two': 2.* start them with --nthreads"):
+    with pytest.raises(sweep.NoSchedulerError, match=r"'tcp://two': 2.* with --nthreads 1"):
         sweep.Cluster("tcp://localhost:1")
     assert len(closed) == 1
 
@@ -381,7 +382,7 @@ def test_an_address_without_a_scheduler_is_an_error(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["toi"], "no benchmark is called toi; there are: "),
+        (["absent"], "no benchmark is called absent; there are: "),
         (["soft_backup_scale", "--jobs", "2"], "soft_backup_scale has no cells"),
         (["soft_backup_scale", "--scheduler", "tcp://localhost:1"], "has no cells"),
         (["soft_backup_scale", "--fresh"], "has no cells"),
@@ -529,6 +530,31 @@ def test_fresh_runs_all_anew(make_study: Callable[..., str], tmp_path: Path) -> 
     assert json.loads(stored.read_text())["results"] == [{"mean": 3.0}]
     assert swept(name, tmp_path, fresh=True) == 0
     assert json.loads(stored.read_text())["results"] == [{"mean": 1.0}]
+
+
+def test_a_cell_of_another_version_of_the_study_is_missing(
+    make_study: Callable[..., str], tmp_path: Path
+) -> None:
+    name = make_study(SMALL)
+    assert swept(name, tmp_path) == 0
+    path = next(Path(each) for each in benchmarks.__path__ if Path(each, f"{name}.py").exists())
+    (path / f"{name}.py").write_text(SMALL.replace('{"x": seed}', '{"x": 10 * seed}'))
+    sys.modules.pop(f"benchmarks.{name}")
+    linecache.clearcache()
+    study.source_digest.cache_clear()
+    assert swept(name, tmp_path) == 0
+    assert json.loads((tmp_path / f"{name}.json").read_text())["results"] == [{"mean": 10.0}]
+    assert len(list((tmp_path / name).iterdir())) == 6
+
+
+def test_a_file_of_another_cell_counts_as_missing(
+    make_study: Callable[..., str], tmp_path: Path
+) -> None:
+    name = make_study(SMALL)
+    assert swept(name, tmp_path) == 0
+    first, second, _ = (tmp_path / name).iterdir()
+    shutil.copy(first, second)
+    assert len(study.kept(study.load(name), tmp_path)) == 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"cell": {"seed": 1}}', '"text"'])
