@@ -112,7 +112,7 @@ class NeuralLikelihood:
         """The objective and its gradient; the network is left at these parameters.
 
         Raises:
-            planning.DivergenceError: where the objective is minus infinity or no number.
+            irl_lib.planning.DivergenceError: where the objective is minus infinity or no number.
 
         Implements: eq-nonlinear-maxent
         """

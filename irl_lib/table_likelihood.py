@@ -66,7 +66,7 @@ def table_objective(mdp: MDP, shown: Shown, reward: Array) -> TableObjective:
         reward: ``(S, A)``, checked.
 
     Raises:
-        planning.DivergenceError: when no finite soft value exists.
+        irl_lib.planning.DivergenceError: when no finite soft value exists.
 
     Implements: eq-nonlinear-maxent
     """
