@@ -10,12 +10,13 @@ build, rather than raw text for a reader.
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import posixpath
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple, Protocol
@@ -36,7 +37,7 @@ BOOTSTRAP = Template("""\
 import sys
 
 if "google.colab" in sys.modules:
-    import importlib
+    import importlib.util
     import os
     import subprocess
 
@@ -57,6 +58,19 @@ if "google.colab" in sys.modules:
             " choose Runtime > Disconnect and delete runtime, then run this again"
         )
     print(f"irl_lib {irl_lib.__version__}, from {site}")
+""")
+# Of what Colab lacks: the modules that need it, and what is installed, as the environment pins it.
+LACKING = {
+    "stable-baselines3": ("stable_baselines3", "irl_lib.guided_cost", "irl_lib.soft_actor"),
+}
+MORE = Template("""
+    if importlib.util.find_spec("$module") is None:
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "$pin"]
+        done = subprocess.run(pip, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"$pin could not be installed:\\n{done.stderr}")
+        importlib.invalidate_caches()
+        print("$pin")
 """)
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 QUOTED = {
@@ -554,9 +568,37 @@ def flavour(
     return result
 
 
-def bootstrap_source(site: str, wheel: str, version: str) -> str:
-    """The code of the bootstrap cell."""
-    return BOOTSTRAP.substitute(site=site, wheel=quote_url(wheel), version=version).rstrip("\n")
+def bootstrap_source(site: str, wheel: str, version: str, more: Iterable[str] = ()) -> str:
+    """The code of the bootstrap cell; ``more`` are pins of packages to install where they lack."""
+    code = BOOTSTRAP.substitute(site=site, wheel=quote_url(wheel), version=version)
+    for pin in more:
+        module = LACKING[pin.partition("==")[0]][0]
+        code += MORE.substitute(pin=pin, module=module).lstrip("\n")
+    return code.rstrip("\n")
+
+
+def imported(notebook: common.Notebook) -> set[str]:
+    """The dotted names that a notebook imports, those of packages among them."""
+    found: set[str] = set()
+    for cell in common.code_cells(notebook):
+        for node in ast.walk(ast.parse(common.source(cell))):
+            if isinstance(node, ast.Import):
+                names = [each.name for each in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{each.name}" for each in node.names]
+            else:
+                continue
+            parts = (name.split(".") for name in names)
+            found.update(".".join(each[:i]) for each in parts for i in range(1, len(each) + 1))
+    return found
+
+
+def lacking(root: Path, notebook: common.Notebook) -> list[str]:
+    """The pins of what a notebook needs and Colab does not have."""
+    lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = {line.partition("==")[0].replace("_", "-"): line.replace("_", "-") for line in lines}
+    names = imported(notebook)
+    return [pins[package] for package, modules in LACKING.items() if names & set(modules)]
 
 
 def header_source(app: Sphinx, docname: str, site: str) -> str:
@@ -574,13 +616,15 @@ def write_flavours(app: Sphinx, exception: Exception | None) -> None:
     root, out = Path(app.srcdir), Path(app.outdir)
     site = app.config.html_baseurl.rstrip("/")
     wheel = build_wheel(root, out / "wheels")
-    setup_code = bootstrap_source(site, f"{wheel.name}", wheel_version(root))
     (out / "colab").mkdir(exist_ok=True)
     for chapter in common.chapters(root):
         resolver = BookResolver(app, chapter.docname, site)
         try:
             header = header_source(app, chapter.docname, site)
-            made = flavour(common.read_notebook(chapter.path), resolver, header, setup_code)
+            source = common.read_notebook(chapter.path)
+            more = lacking(root, source)
+            setup_code = bootstrap_source(site, wheel.name, wheel_version(root), more)
+            made = flavour(source, resolver, header, setup_code)
         except UntranslatableError as reason:
             logger.warning("Colab flavour: no translation for %s", reason, location=chapter.docname)
             continue

@@ -11,8 +11,10 @@ import time
 import zipfile
 from collections.abc import Iterator
 from email import message_from_string
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote as quote_url
 
 import nbformat
 import pytest
@@ -22,7 +24,14 @@ from nbformat import NotebookNode
 
 import colab_runtime as runtime
 import irl_book_common as common
-from irl_book_colab import Translator, UntranslatableError, bootstrap_source, flavour, quote
+from irl_book_colab import (
+    Translator,
+    UntranslatableError,
+    bootstrap_source,
+    flavour,
+    lacking,
+    quote,
+)
 from irl_book_site import build_wheel, package_files, wheel_name, wheel_version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +115,8 @@ def test_it_begins_with_its_place_and_the_bootstrap(site: Path, chapter: common.
     first, second = written(site, chapter).cells[:2]
     assert first.cell_type == "markdown"
     assert f"{SITE}/{chapter.docname}.html" in first.source
-    assert second.source == bootstrap_source(SITE, wheel_name(ROOT), wheel_version(ROOT))
+    more = lacking(ROOT, common.read_notebook(chapter.path))
+    assert second.source == bootstrap_source(SITE, wheel_name(ROOT), wheel_version(ROOT), more)
 
 
 @every_chapter
@@ -300,9 +310,11 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runtime.overlay(tmp_path_factory.mktemp("bootstrap") / "overlay", Path(sys.executable))
 
 
-def bootstrapped(python: Path, address: str, before: str, **paths: Path) -> tuple[int, str]:
+def bootstrapped(
+    python: Path, address: str, before: str, more: tuple[str, ...] = (), **paths: Path
+) -> tuple[int, str]:
     """Run the bootstrap in a new process, after some other code; its status and all it said."""
-    code = bootstrap_source(SITE, wheel_name(ROOT), wheel_version(ROOT))
+    code = bootstrap_source(SITE, wheel_name(ROOT), wheel_version(ROOT), more)
     search = os.pathsep.join(str(path) for path in [runtime.STAND_IN, *paths.values()])
     done = subprocess.run(
         [python, "-c", f"{before}\n{code}"],
@@ -340,6 +352,91 @@ def test_it_says_which_wheel_it_could_not_get(fresh: Path, address: str) -> None
     status, said = bootstrapped(fresh, f"{address}/nowhere", "import google.colab")
     assert status == 1
     assert f"could not be installed from {address}/nowhere/wheels/irl_lib-" in said
+
+
+PINNED = "stable-baselines3==2.9.2"
+IMPORTS = {
+    "import stable_baselines3": [PINNED],
+    "import stable_baselines3.common.vec_env as v": [PINNED],
+    "from stable_baselines3 import PPO": [PINNED],
+    "if True:\n    from irl_lib import guided_cost as g": [PINNED],
+    "from irl_lib.guided_cost import guided_cost_learning": [PINNED],
+    "import irl_lib.guided_cost": [PINNED],
+    "import irl_lib\nfrom irl_lib import max_ent": [],
+    "from irl_lib.max_ent import *\nfrom . import guided_cost": [],
+    "guided_cost = 'import stable_baselines3'": [],
+}
+
+
+@pytest.mark.parametrize("code", IMPORTS)
+def test_what_colab_lacks_is_found_in_the_imports(code: str, tmp_path: Path) -> None:
+    listed = "numpy==2.4.6\nstable_baselines3==2.9.2\ntorch==2.13.0\n"
+    (tmp_path / "requirements.txt").write_text(listed)
+    cells = [nbformat.v4.new_markdown_cell("import stable_baselines3")]
+    cells.append(nbformat.v4.new_code_cell(code))
+    assert lacking(tmp_path, nbformat.v4.new_notebook(cells=cells)) == IMPORTS[code]
+
+
+def test_the_environment_pins_what_colab_lacks() -> None:
+    cells = [nbformat.v4.new_code_cell("import stable_baselines3")]
+    (pin,) = lacking(ROOT, nbformat.v4.new_notebook(cells=cells))
+    assert pin == f"stable-baselines3=={version('stable_baselines3')}"
+
+
+# In place of pip: it notes what it is asked for, makes the package, or fails.
+PIP = """
+import os, pathlib, sys
+here = pathlib.Path(__file__).parents[1]
+with (here / "asked.txt").open("a") as asked:
+    asked.write(" ".join(sys.argv[1:]) + "\\n")
+if "stable-baselines3" in sys.argv[-1]:
+    if (here / "unreachable").exists():
+        sys.exit("no such package")
+    (here / "stable_baselines3.py").write_text("")
+else:
+    name = sys.argv[-1].rpartition("/")[2].split("-")[1].replace("%2B", "+")
+    (here / "irl_lib.py").write_text(f"__version__ = {name!r}")
+"""
+WITHOUT = """
+import google.colab, sys
+sys.path[:] = [each for each in sys.path if not each.endswith("site-packages")]
+"""
+
+
+@pytest.fixture
+def without_baselines(tmp_path: Path) -> Path:
+    """A folder with a pip of its own, for a process that sees no other package."""
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").write_text("")
+    (tmp_path / "pip" / "__main__.py").write_text(PIP)
+    return tmp_path
+
+
+def test_it_installs_what_colab_lacks_after_the_package(
+    fresh: Path, without_baselines: Path
+) -> None:
+    first, second = (
+        bootstrapped(fresh, "http://site", WITHOUT, (PINNED,), pip=without_baselines)
+        for _ in range(2)  # the second time it is there
+    )
+    asked = (without_baselines / "asked.txt").read_text().splitlines()
+    wheel = f"http://site/wheels/{quote_url(wheel_name(ROOT))}"
+    package = f"install -q --no-deps --force-reinstall {wheel}"
+    assert asked == [package, f"install -q --no-deps {PINNED}", package]
+    line = f"irl_lib {wheel_version(ROOT)}, from http://site\n"
+    assert (first, second) == ((0, f"{line}{PINNED}\n"), (0, line))
+
+
+def test_it_says_what_it_could_not_install(fresh: Path, without_baselines: Path) -> None:
+    (without_baselines / "unreachable").touch()
+    status, said = bootstrapped(fresh, "http://site", WITHOUT, (PINNED,), pip=without_baselines)
+    assert status == 1
+    assert f"{PINNED} could not be installed:\nno such package" in said
+
+
+def test_what_is_there_is_not_installed_again(fresh: Path, address: str) -> None:
+    status, said = bootstrapped(fresh, address, "import google.colab", (PINNED,))
+    assert (status, said) == (0, f"irl_lib {wheel_version(ROOT)}, from {address}\n")
 
 
 # ---- the translation
