@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from irl_lib.worlds.base import World
+from irl_lib.worlds.point_maze import Maze
 from irl_lib.worlds.roads import ROAD_TYPES, RoadNetwork
 from irl_lib.worlds.terrain import CELL, COVERS, LENGTHS, Terrain
 
@@ -27,7 +28,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
+    from matplotlib.patches import Patch, Rectangle
 except ImportError as error:
     raise ImportError('irl_lib.plotting needs matplotlib: pip install "irl_lib[plot]"') from error
 
@@ -73,6 +74,7 @@ COVER_COLORS = {  # pale, so that paths stand out; told apart by lightness where
     "water": "#9CC3E0",
 }
 DEEP, CLIFF = "#5F8FB8", "#8F877F"  # what nobody enters
+WALL = "#5B5B57"
 TRAIL, ROAD = "#9A7B4F", "#4A4440"
 MAX_BYTES = 500_000  # of an animation
 
@@ -248,6 +250,21 @@ def route(
 
 
 # --- maps ---------------------------------------------------------------------------------------
+
+
+def maze_map(ax: Any, maze: Maze) -> None:
+    """Draw a maze: walls, a square around where episodes start, a star at the goal."""
+    for left, bottom, right, top in maze.walls:
+        corner, width, height = (left, bottom), right - left, top - bottom
+        ax.add_patch(Rectangle(corner, width, height, facecolor=WALL, zorder=2))
+    low, high = maze.start_box
+    outline: Any = {"fill": False, "linestyle": ":", "edgecolor": COLORS["truth"], "zorder": 2}
+    width, height = (high - low).tolist()
+    ax.add_patch(Rectangle((low[0], low[1]), width, height, **outline))
+    ax.plot(*maze.goal, "*", color="white", markeredgecolor="black", markersize=13, zorder=5)
+    ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.0), aspect="equal", xticks=[0, 0.5, 1])
+    ax.set(yticks=[0, 0.5, 1])
+    ax.grid(visible=False)
 
 
 def terrain_map(ax: Any, land: Terrain) -> list[Patch]:

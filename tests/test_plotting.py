@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irl_lib import planning, plotting
+from irl_lib import planning, plotting, worlds
 from irl_lib.worlds import gridworld, roads, terrain, traveller
 
 ALT = "A square that grows from frame to frame. Nothing else happens."
@@ -172,3 +172,15 @@ def test_maps_show_land_costs_and_paths():
     assert fig._repr_png_()
     with pytest.raises(ValueError, match=r"reward has shape \(576,\); expected \(576, 8\)"):
         plotting.cost_map(right, land, world.reward[:, 0])
+
+
+def test_a_maze_is_drawn_with_walls_start_and_goal() -> None:
+    maze = worlds.Maze(walls=((0.4, 0.3, 0.6, 0.7), (0.7, 0.0, 0.9, 0.2)))
+    _, ax = plotting.figure()
+    plotting.maze_map(ax, maze)
+    boxes = [(*p.get_xy(), p.get_width(), p.get_height()) for p in ax.patches]
+    low, high = maze.start_box
+    expected = [(0.4, 0.3, 0.2, 0.4), (0.7, 0.0, 0.2, 0.2), (*low, *(high - low))]
+    np.testing.assert_allclose(boxes, expected)
+    np.testing.assert_allclose(np.concatenate(ax.lines[0].get_data()), maze.goal)
+    assert ax.get_xlim() == ax.get_ylim() == (0.0, 1.0)
