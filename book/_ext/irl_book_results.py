@@ -47,8 +47,12 @@ def describe(value: object) -> str:
 
 
 def columns(rows: list[Row]) -> list[str]:
-    """The keys of all rows, in the order in which they first appear."""
-    return list(dict.fromkeys(key for row in rows for key in row))
+    """The keys of all rows, in the order in which they first appear.
+
+    Lists and dicts are there for figures; a table has no place for them.
+    """
+    cells = ((key, value) for row in rows for key, value in row.items())
+    return list(dict.fromkeys(key for key, value in cells if not isinstance(value, list | dict)))
 
 
 def entry(text: str, *, is_number: bool = False) -> nodes.entry:
@@ -81,7 +85,8 @@ def provenance(stored: dict[str, Any]) -> nodes.paragraph:
     line = nodes.paragraph(classes=["provenance"])
     line += [nodes.Text("Made by "), nodes.literal("", str(stored["command"]))]
     where = describe(stored["machine"])
-    line += nodes.Text(f" on {stored['date']}; {where}; {describe(stored['versions'])}.")
+    line += nodes.Text(f" on {stored['date']}; {where}; {describe(stored['versions'])}")
+    line += nodes.Text(f"; {stored['missing']} are missing." if "missing" in stored else ".")
     return line
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 
+from benchmarks import harness
 from irl_book_launch import colab_address
-from irl_book_results import columns, describe, make_table, show
+from irl_book_results import columns, describe, make_table, provenance, show
 
 KEYS = {"command", "versions", "machine", "date", "results"}
 
@@ -31,6 +32,15 @@ def test_every_file_says_what_made_it(root: Path) -> None:
         assert script.exists(), f"{name} was made by {script}, which is not there"
         assert content["results"], name
         assert all(isinstance(row, dict) for row in content["results"]), name
+        assert "missing" not in content, f"{name} was stored before all of its cells were there"
+
+
+def test_every_cell_of_a_study_is_there_once(root: Path) -> None:
+    names = [name for name in harness.names() if harness.is_study(name)]
+    for name, content in stored(root).items():
+        assert ("cells" in content) == (name in names), name
+        made = [json.dumps(each["cell"], sort_keys=True) for each in content.get("cells", [])]
+        assert len(made) == len(set(made)), name
 
 
 def test_the_page_shows_every_row_of_every_file(root: Path, site: Path) -> None:
@@ -64,6 +74,19 @@ def test_a_table_has_a_column_for_each_key_of_any_row() -> None:
     cells = [cell.astext() for cell in table.findall() if cell.tagname == "entry"]
     absent = "\N{EN DASH}"
     assert cells == ["size", "ours (ms)", "peer ms", "5", "0.2", absent, "64", absent, "3"]
+
+
+def test_lists_are_for_figures_and_not_for_the_table() -> None:
+    rows = [{"method": "a", "curve": [1.0, 2.0], "range": {"low": 1}, "mean": 1.5}]
+    assert columns(rows) == ["method", "mean"]
+
+
+def test_a_table_says_what_made_it_and_what_is_missing() -> None:
+    about = {"command": "c", "date": "d", "machine": {"cores": 2}, "versions": {"numpy": "2"}}
+    line = "Made by c on d; cores 2; numpy 2"
+    assert provenance(about).astext() == f"{line}."
+    missing = {**about, "missing": "3 of 8 cells"}
+    assert provenance(missing).astext() == f"{line}; 3 of 8 cells are missing."
 
 
 def test_a_mapping_is_described_in_its_order() -> None:
