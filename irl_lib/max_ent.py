@@ -95,7 +95,7 @@ class DeepMaxEntResult:
     gradient_norm: float
     """Euclidean norm of the gradient in the parameters, at the last ones."""
     converged: bool
-    """Whether that is below the tolerance: at a stationary point, which need not be the best."""
+    """Whether that is below the tolerance; the stationary point need not be the best one."""
     message: str
 
 

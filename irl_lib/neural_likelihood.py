@@ -28,7 +28,7 @@ from irl_lib.table_likelihood import Shown, shown_by, table_objective
 
 try:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
     from torch.nn.utils import parameters_to_vector, vector_to_parameters
 except ImportError as error:
     message = 'irl_lib.neural_likelihood needs torch: pip install "irl_lib[torch]"'
@@ -41,7 +41,7 @@ class Task(NamedTuple):
     """Demonstrations in their MDP, and what the network sees of it."""
 
     mdp: MDP
-    inputs: Tensor
+    inputs: torch.Tensor
     """``(S, d)`` or ``(S, A, d)``."""
     shown: Shown
 
