@@ -105,9 +105,7 @@ def of_training(module: nn.Module, optimiser: torch.optim.Optimizer) -> Arrays:
     return arrays
 
 
-def restore_training(
-    module: nn.Module, optimiser: torch.optim.Optimizer, arrays: Arrays
-) -> None:
+def restore_training(module: nn.Module, optimiser: torch.optim.Optimizer, arrays: Arrays) -> None:
     """Bring a network of the same make, and its optimiser, to where :func:`of_training` was."""
     import torch
 

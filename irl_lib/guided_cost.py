@@ -13,8 +13,9 @@ from trajectories of any policy :math:`q`, each weighted by how much likelier th
 The dynamics cancel, because :math:`q` was rolled out in the same world.  Three things make it work:
 
 - the weights are those of whole trajectories, divided by their sum, since Z is unknown;
-- the batch holds the samples of the last few policies *and* the demonstrations, and
-  :math:`q` is the mixture of all of them (:func:`mixture_log_density`);
+- the batch holds the samples of the last few policies *and* the demonstrations, and :math:`q` is
+  the mixture of all that they came from (:func:`mixture_log_density`); the demonstrations' density
+  is taken to be the model's own (:func:`model_log_density`), which bounds their weights;
 - the policy follows the reward, a little per iteration: the nearer it comes to soft optimality, the
   more alike the weights.
 
@@ -23,11 +24,18 @@ what a longer one is worth would hang on the constant of the reward, which the l
 trajectories of one length doesn't determine.
 
 Where the start is random, Z depends on it.  The weights are those of the actions given the start,
-:math:`p_\theta(\tau \mid s_0) / q(\tau \mid s_0)`, with the critic's value for
-:math:`\log Z(s_0)`; without it the model could choose lucky starts, and the weights would differ
-as much as the starts do.
+:math:`p_\theta(\tau \mid s_0) / q(\tau \mid s_0)`, with the critic's value of the start for
+:math:`\log Z(s_0)`, up to a constant that cancels.  Without it the model could choose lucky starts,
+and the weights would differ as much as the starts do.
 
-Reference: Finn, Levine, Abbeel (2016), Guided cost learning.
+What differs from the paper: it improves linear-Gaussian controllers on fitted dynamics, here it is
+proximal policy optimisation (:mod:`irl_lib.soft_actor`); it fits a Gaussian to the demonstrations
+for their density; it has one start, and regularises the reward along the trajectories, where here
+the weights of the network are penalised.
+
+References: Finn, Levine, Abbeel (2016), Guided cost learning.  Finn, Christiano, Abbeel, Levine
+(2016), A connection between generative adversarial networks, inverse reinforcement learning, and
+energy-based models: the demonstrations' density.
 """
 
 from __future__ import annotations
@@ -37,28 +45,39 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import optimize
+from scipy.special import expit, logit
 
 from irl_lib import checkpoints, rollouts, spaces
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import Array, check_array, check_count, check_numbers, check_real
+from irl_lib.mdp import Array, check_count, check_numbers, check_real
 from irl_lib.metrics import effective_sample_size
 from irl_lib.timed_policies import Frame, SquashedGaussian
 
 if TYPE_CHECKING:  # torch is imported by who learns a reward, not by who weighs samples
-    import torch
     from torch import Tensor, nn
 
     from irl_lib.soft_actor import SoftActor
 
 KIND = "irl_lib.guided_cost/1"
-CLONE_STEPS = 500
-CLONE_RATE = 3e-3
+TINY = 1e-12  # nats
+HISTORY = (
+    "effective_sample_size",
+    "batch_size",
+    "largest_weight",
+    "demonstrations_weight",
+    "reward_loss",
+    "return",
+    "environment_return",
+    "entropy",
+    "environment_steps",
+)
 
 
 class Iteration(NamedTuple):
@@ -96,7 +115,7 @@ def mixture_log_density(log_densities: ArrayLike, counts: ArrayLike) -> Array:
     :math:`n_k` of all n (in importance sampling: the balance heuristic).
 
     Args:
-        log_densities: ``(M, K)``: of sample j under policy k; minus infinity where it is impossible.
+        log_densities: ``(M, K)``: of sample j under policy k; minus infinity where impossible.
         counts: ``(K,)``: how many samples of the batch each has drawn.
 
     Raises:
@@ -119,7 +138,7 @@ def mixture_log_density(log_densities: ArrayLike, counts: ArrayLike) -> Array:
         raise ValueError(f"counts is {drawn.tolist()}; expected numbers >= 0, one of them above 0")
     with np.errstate(divide="ignore"):
         shares = np.log(drawn / drawn.sum())
-    return np.logaddexp.reduce(logs + shares, axis=1)
+    return np.asarray(np.logaddexp.reduce(logs + shares, axis=1))
 
 
 def log_weights(rewards: ArrayLike, log_densities: ArrayLike) -> Array:
@@ -138,19 +157,45 @@ def log_weights(rewards: ArrayLike, log_densities: ArrayLike) -> Array:
         >>> np.exp(log_weights([1.0, 2.0], [1.0, 2.0]))  # q = p
         array([0.5, 0.5])
     """
-    totals, logs = (np.asarray(each, dtype=np.float64) for each in (rewards, log_densities))
-    if totals.ndim != 1 or totals.shape != logs.shape or not totals.size:
-        raise ValueError(
-            f"rewards has shape {totals.shape} and log_densities {logs.shape}; expected (M,) twice"
-        )
+    totals, logs = _pair(rewards, log_densities)
     raw = totals - logs
-    if not np.isfinite(raw).all():
-        j = int(np.flatnonzero(~np.isfinite(raw))[0])
-        raise ValueError(
-            f"the weight of sample {j} is not finite: its reward is {totals[j]:g} and its "
-            f"log-density {logs[j]:g}"
-        )
     return np.asarray(raw - np.logaddexp.reduce(raw))
+
+
+def model_log_density(rewards: ArrayLike, log_densities: ArrayLike, share: float) -> Array:
+    r"""``(M,)``: :math:`\log p_\theta(\tau_j) = r_\theta(\tau_j) - \log Z`, of a batch.
+
+    Who mixes demonstrations into a batch has to say how dense they are.  If the model is right they
+    come from the model.  Z is the number for which the weights under the whole mixture,
+    :math:`p_\theta / (\lambda p_\theta + (1 - \lambda) q)`, have the mean 1; so no weight is above
+    :math:`1 / \lambda`.
+
+    Args:
+        rewards: ``(M,)``, of whole trajectories, the demonstrations among them.
+        log_densities: ``(M,)``, of the mixture of the policies alone, without demonstrations.
+        share: :math:`\lambda`, the demonstrations' share of the batch.
+
+    Raises:
+        ValueError: as :func:`log_weights`, or for a share that is not in (0, 1).
+
+    Reference: Finn, Christiano, Abbeel, Levine (2016).
+
+    Example:
+        >>> model_log_density([1.0, 3.0], [-2.0, 0.0], share=0.5)  # the same but for a constant
+        array([-2.,  0.])
+    """
+    part = check_real("share", share, 0.0, open_end=True)
+    if part >= 1.0:
+        raise ValueError(f"share is {share!r}; expected a number in (0, 1)")
+    totals, logs = _pair(rewards, log_densities)
+    ratios = totals - logs
+
+    def excess(log_z: float) -> float:
+        return float(expit(ratios - log_z + logit(part)).mean()) - part
+
+    low, high = float(ratios.min()), float(ratios.max())
+    log_z = low if high - low < TINY else float(optimize.brentq(excess, low, high, xtol=TINY))
+    return np.asarray(totals - log_z)
 
 
 def reward_loss(demo_rewards: Tensor, rewards: Tensor, log_densities: Tensor) -> Tensor:
@@ -182,12 +227,28 @@ def reward_loss(demo_rewards: Tensor, rewards: Tensor, log_densities: Tensor) ->
     return log_z - demo_rewards.mean()
 
 
+def _pair(rewards: ArrayLike, log_densities: ArrayLike) -> tuple[Array, Array]:
+    totals, logs = (np.asarray(each, dtype=np.float64) for each in (rewards, log_densities))
+    if totals.ndim != 1 or totals.shape != logs.shape or not totals.size:
+        raise ValueError(
+            f"rewards has shape {totals.shape} and log_densities {logs.shape}; expected (M,) twice"
+        )
+    wrong = np.flatnonzero(~np.isfinite(totals - logs))
+    if wrong.size:
+        j = wrong[0]
+        raise ValueError(
+            f"the weight of sample {j} is not finite: its reward is {totals[j]:g} and its "
+            f"log-density {logs[j]:g}"
+        )
+    return totals, logs
+
+
 # --- the method ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """Everything that decides what is computed; a checkpoint knows its computation by them."""
+    """What decides the course of a run, its length apart; a checkpoint is known again by it."""
 
     seed: int
     horizon: int
@@ -199,7 +260,6 @@ class _Settings:
     hidden: tuple[int, ...]
     policy_learning_rate: float
     policy_epochs: int
-    min_effective_share: float
 
 
 def guided_cost_learning(
@@ -210,9 +270,9 @@ def guided_cost_learning(
     iterations: int = 60,
     episodes: int = 25,
     memory: int = 4,
-    reward_steps: int = 10,
+    reward_steps: int = 20,
     reward_learning_rate: float = 3e-3,
-    l2: float = 1e-3,
+    l2: float = 1e-2,
     hidden: Sequence[int] = (64, 64),
     policy_learning_rate: float = 1e-3,
     policy_epochs: int = 10,
@@ -222,28 +282,90 @@ def guided_cost_learning(
     callback: Callable[[Iteration], None] | None = None,
     progress: bool = False,
 ) -> GuidedCostResult:
+    r"""A reward network and a policy from demonstrations, in an environment that is only stepped.
+
+    An iteration draws episodes of the policy, improves the reward on a batch of these, of those of
+    the policies before it and of the demonstrations, and then the policy on the new episodes, with
+    the new reward.  The last reward and the last policy are returned, not the best by any score.
+
+    Args:
+        env: a Gymnasium environment with a horizon T; observations are a Box with one axis, actions
+            too, between finite bounds.  Its own rewards are recorded, and not used.
+        demos: trajectories of T steps.
+        reward_net: of states or of states followed by actions, in the environment's units, like
+            :class:`irl_lib.networks.RewardNet`; any module with ``n_inputs`` that maps
+            ``(..., n_inputs)`` to ``(...)``.  A copy of it is trained.  Inputs should be of size 1,
+            which its ``centre`` and ``scale`` are for.
+        seed: a whole number >= 0; the only source of randomness.
+        iterations: how many in all, those of a checkpoint included.
+        episodes: new ones per iteration.
+        memory: how many iterations' episodes are kept for the reward's batch.
+        reward_steps: Adam steps of the reward per iteration.
+        reward_learning_rate: their size.
+        l2: weight of :math:`\tfrac12 \|W\|^2`, over the reward's weights but not its biases.
+        hidden: sizes of the hidden layers of policy and critic.
+        policy_learning_rate: of PPO.
+        policy_epochs: passes of PPO over the new episodes.
+        horizon: T; default: the environment's own limit.
+        min_effective_share: of the batch; an effective sample size below it is warned of, once.
+        checkpoint: a file; written after each iteration, and gone on from when it exists.
+        callback: called with an :class:`Iteration` after each iteration; it may raise to stop.
+        progress: show a progress bar (needs tqdm).
+
+    Returns:
+        GuidedCostResult, with one entry per iteration in each array of ``history``:
+
+        - ``effective_sample_size`` and ``largest_weight`` (weights sum to 1) of the batch, whose
+          size is ``batch_size``, after the reward steps; ``demonstrations_weight``, how much of the
+          weight the demonstrations have;
+        - ``reward_loss``: minus the estimated log-likelihood of a demonstration given its start, in
+          nats, with actions in the unit [-1, 1];
+        - ``return``, ``environment_return``: of a new episode, by the learned reward and by the
+          environment's own;
+        - ``entropy``: of a new episode's actions, in nats;
+        - ``environment_steps``: taken so far.
+
+    Raises:
+        ValueError: naming a bad argument; when demonstrations and environment don't fit each other
+            or the horizon; when an episode ends early or holds what is not finite; and, naming the
+            iteration, for a weight that is not finite.
+        ImportError: when torch or stable-baselines3 is missing.
+
+    Implements: eq-importance-gradient, eq-importance-weight
+
+    Reference: Finn, Levine, Abbeel (2016).
+    """
     settings = _Settings(
         seed=rollouts.check_episode_seed(seed),
-        horizon=rollouts.episode_limit(env, horizon),
+        horizon=_horizon(env, horizon),
         episodes=check_count("episodes", episodes),
         memory=check_count("memory", memory),
         reward_steps=check_count("reward_steps", reward_steps),
-        reward_learning_rate=check_real("reward_learning_rate", reward_learning_rate, 0.0),
+        reward_learning_rate=_rate("reward_learning_rate", reward_learning_rate),
         l2=check_real("l2", l2, 0.0),
-        hidden=tuple(check_count(f"hidden[{i}]", n) for i, n in enumerate(hidden)),
-        policy_learning_rate=check_real(
-            "policy_learning_rate", policy_learning_rate, 0.0, open_end=True
-        ),
+        hidden=tuple(check_count(f"hidden[{i}]", size) for i, size in enumerate(hidden)),
+        policy_learning_rate=_rate("policy_learning_rate", policy_learning_rate),
         policy_epochs=check_count("policy_epochs", policy_epochs),
-        min_effective_share=check_real("min_effective_share", min_effective_share, 0.0),
     )
-    check_count("iterations", iterations)
-    _check_env(env)
-    shown = _whole("demos", demos, settings.horizon, env)
-    run = _Run(env, demos, shown, reward_net, settings)
+    least = check_real("min_effective_share", min_effective_share, 0.0)
+    last = check_count("iterations", iterations)
+    from irl_lib.networks import one_thread
+
+    with one_thread():
+        run = _Run(env, demos, reward_net, settings, least)
+        return _go(run, last, checkpoint, callback, progress)
+
+
+def _go(
+    run: _Run,
+    iterations: int,
+    checkpoint: str | os.PathLike[str] | None,
+    callback: Callable[[Iteration], None] | None,
+    progress: bool,
+) -> GuidedCostResult:
     if checkpoint is not None and Path(checkpoint).exists():
-        run.restore(checkpoint)
-    for number in _iterations(run.done, iterations, progress):
+        run.restore(checkpoint, iterations)
+    for number in _counting(run.done, iterations, progress):
         told = run.iterate(number)
         if checkpoint is not None:
             run.save(checkpoint)
@@ -266,133 +388,331 @@ class _Trajectories(NamedTuple):
         return self.states[:, :-1]
 
 
-class _Run:
-    """A run of the method, between two iterations."""
+class _Memory:
+    """The samples of the last few policies, what each of these makes of them, the demonstrations.
 
-    def __init__(self, env, demos, shown, reward_net, settings):
+    A density is computed once, for the samples of one iteration at a time: a run that was stopped
+    and resumed then gets the same to the last bit.
+    """
+
+    def __init__(self, demos: _Trajectories, size: int) -> None:
+        self.demos, self.size = demos, size
+        self.policies: list[SquashedGaussian] = []
+        self.samples: list[_Trajectories] = []
+        self.log_densities: list[list[Array]] = []  # per policy: of each samples
+        self.of_demos: list[Array] = []  # per policy
+
+    def add(self, policy: SquashedGaussian, samples: _Trajectories) -> None:
+        """A policy, and what it did; the oldest is forgotten."""
+        for earlier, row in zip(self.policies, self.log_densities, strict=True):
+            row.append(earlier.log_density(samples.before, samples.actions))
+        self.policies.append(policy)
+        self.samples.append(samples)
+        known = [policy.log_density(each.before, each.actions) for each in self.samples]
+        self.log_densities.append(known)
+        self.of_demos.append(policy.log_density(self.demos.before, self.demos.actions))
+        if len(self.policies) > self.size:
+            del self.policies[0], self.samples[0], self.log_densities[0], self.of_demos[0]
+            for row in self.log_densities:
+                del row[0]
+
+    @property
+    def batch(self) -> _Trajectories:
+        """All samples, and then the demonstrations."""
+        states, actions = zip(*self.samples, self.demos, strict=True)
+        return _Trajectories(np.concatenate(states), np.concatenate(actions))
+
+    @property
+    def log_density(self) -> Array:
+        """``(M,)``: of the batch, under the mixture of the policies."""
+        rows = zip(self.log_densities, self.of_demos, strict=True)
+        logs = np.stack([np.concatenate([*row, last]) for row, last in rows], axis=1)
+        return mixture_log_density(logs, [len(each.states) for each in self.samples])
+
+
+class _Run:
+    """A run of the method; between two iterations it can be saved and restored."""
+
+    def __init__(
+        self,
+        env: Any,
+        demos: Demonstrations,
+        reward_net: nn.Module,
+        settings: _Settings,
+        least_share: float,
+    ) -> None:
         import torch
 
         from irl_lib.soft_actor import SoftActor
 
-        self.env, self.shown, self.settings = env, shown, settings
-        self.demos = demos
-        self.reward = copy.deepcopy(reward_net)
+        self.env, self.settings, self.least_share = env, settings, least_share
+        shown = _check_demos(env, demos, settings.horizon)
         self.takes_actions = _takes_actions(reward_net, shown)
-        self.optimiser = torch.optim.Adam(self.reward.parameters(), lr=settings.reward_learning_rate)
-        frame = _frame(env, shown, settings.horizon)
-        self.actor = SoftActor(
-            frame, _seed(settings, 0), settings.hidden, settings.policy_learning_rate,
+        self.memory = _Memory(shown, settings.memory)
+        self.identity = _identity(settings, env, shown, reward_net)
+        self.reward = copy.deepcopy(reward_net)
+        self.optimiser = torch.optim.Adam(
+            self.reward.parameters(), lr=settings.reward_learning_rate
+        )
+        self.actor: SoftActor = SoftActor(
+            _frame(env, shown),
+            settings.seed,
+            settings.hidden,
+            settings.policy_learning_rate,
             settings.policy_epochs,
         )
-        self.clone = _clone(frame, shown, settings)
-        self.actor.become(self.clone)
-        self.policies: list[SquashedGaussian] = []
-        self.samples: list[_Trajectories] = []
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[float]] = {name: [] for name in HISTORY}
 
     @property
-    def done(self):
-        return len(next(iter(self.history.values()), []))
+    def done(self) -> int:
+        """How many iterations are behind."""
+        return len(self.history["return"])
 
-    def iterate(self, number):
-        s = self.settings
-        policy = self.actor.policy()
-        episodes = rollouts.rollout(self.env, policy, s.episodes, _seed(s, 3 * number + 1), s.horizon)
-        fresh = _whole("the episodes", episodes, s.horizon, self.env)
-        self.policies = [*self.policies, policy][-s.memory:]
-        self.samples = [*self.samples, fresh][-s.memory:]
-        logs = self.improve_reward(number)
-        rewards = self.rewards(fresh)
-        rng = np.random.default_rng([s.seed, number])
-        self.actor.improve(fresh.states, fresh.actions, rewards, rng)
-        own = policy.log_density(fresh.before, fresh.actions)
-        self.note(
-            **logs,
-            environment_return=float(rollouts.returns(episodes).mean()),
-            entropy=-own.mean(),
-            environment_steps=(number + 1) * s.episodes * s.horizon,
-            **{"return": rewards.sum(axis=1).mean()},
-        )
+    def iterate(self, number: int) -> Iteration:
+        """Samples, reward steps, policy steps; its randomness is the seed's and the number's."""
+        policy, s = self.actor.policy(), self.settings
+        of_episodes, of_batches = np.random.SeedSequence([s.seed, number]).spawn(2)
+        seed = int(of_episodes.generate_state(1)[0])
+        episodes = rollouts.rollout(self.env, policy, s.episodes, seed, s.horizon)
+        fresh = _of_one_length(f"iteration {number}: the policy's", episodes, s.horizon)
+        self.memory.add(policy, fresh)
+        noted = self._improve_reward(number)
+        rewards = self._rewards(fresh)
+        self.actor.improve(fresh.states, fresh.actions, rewards, np.random.default_rng(of_batches))
+        noted["return"] = float(rewards.sum(axis=1).mean())
+        noted["environment_return"] = float(rollouts.returns(episodes).mean())
+        noted["entropy"] = -float(policy.log_density(fresh.before, fresh.actions).mean())
+        noted["environment_steps"] = float((number + 1) * s.episodes * s.horizon)
+        for name in HISTORY:
+            self.history[name].append(noted[name])
+        self._warn(number)
         return Iteration(number, self.reward, policy, episodes)
 
-    def note(self, **values):
-        for k, v in values.items():
-            self.history.setdefault(k, []).append(float(v))
-
-    def improve_reward(self, number):
+    def _improve_reward(self, number: int) -> dict[str, float]:
+        """Adam on the loss of one batch, with densities that stay; then what the weights are."""
         import torch
-        parts = [*self.samples, self.shown]
-        batch = _Trajectories(*(np.concatenate(each) for each in zip(*parts)))
-        logs = np.stack([p.log_density(batch.before, batch.actions) for p in [*self.policies, self.clone]], axis=1)
-        mixture = mixture_log_density(logs, [len(p.states) for p in parts])
+
+        batch, inputs = self.memory.batch, self._inputs(self.memory.batch)
+        n = len(self.memory.demos.states)
         start = self.actor.values(batch.states[:, :1])[:, 0] * self.actor.unit
-        density = torch.from_numpy(mixture + start)
-        inputs = self.inputs(batch)
-        n = len(self.shown.states)
-        for _ in range(self.settings.reward_steps):
-            totals = self.reward(inputs).double().sum(dim=1)
-            loss = reward_loss(totals[-n:], totals, density)
-            penalty = sum((p**2).sum() for p in self.reward.parameters() if p.ndim == 2)
-            self.optimiser.zero_grad()
-            (loss + 0.5 * self.settings.l2 * penalty).backward()
-            self.optimiser.step()
+        try:
+            densities = _densities(self._totals(inputs) - start, self.memory.log_density, n)
+            fixed = torch.from_numpy(densities + start)
+            for _ in range(self.settings.reward_steps):
+                totals = self.reward(inputs).double().sum(dim=1)
+                loss = reward_loss(totals[-n:], totals, fixed) + self._penalty()
+                self.optimiser.zero_grad()
+                torch.autograd.backward(loss)
+                self.optimiser.step()
+            return _noted(self._totals(inputs) - start, densities, n)
+        except ValueError as error:
+            raise ValueError(f"iteration {number}: {error}") from error
+
+    def _penalty(self) -> Tensor | float:
+        weights = [each for each in self.reward.parameters() if each.ndim > 1]
+        return 0.5 * self.settings.l2 * sum((each**2).sum() for each in weights)
+
+    def _inputs(self, samples: _Trajectories) -> Tensor:
+        import torch
+
+        parts = [samples.before, samples.actions] if self.takes_actions else [samples.before]
+        kind = next(self.reward.parameters()).dtype
+        return torch.from_numpy(np.concatenate(parts, axis=-1)).to(kind)
+
+    def _rewards(self, samples: _Trajectories) -> Array:
+        """``(N, T)``."""
+        import torch
+
+        with torch.no_grad():
+            rewards = self.reward(self._inputs(samples)).double()
+        return np.asarray(rewards.numpy())
+
+    def _totals(self, inputs: Tensor) -> Array:
+        """``(M,)``: the rewards of whole trajectories."""
+        import torch
+
         with torch.no_grad():
             totals = self.reward(inputs).double().sum(dim=1)
-            loss = float(reward_loss(totals[-n:], totals, density)) + start[-n:].mean()
-        w = log_weights(totals.numpy(), density.numpy())
-        return {"effective_sample_size": effective_sample_size(w), "largest_weight": np.exp(w.max()), "reward_loss": loss,
-          "demos_weight": np.exp(w[-n:]).sum(), "M": len(w)}
+        return np.asarray(totals.numpy())
 
-    def inputs(self, t):
-        import torch
-        x = np.concatenate([t.before, t.actions], axis=-1) if self.takes_actions else t.before
-        return torch.from_numpy(x).float()
+    def _warn(self, number: int) -> None:
+        """When the effective sample size falls under the least share for the first time."""
+        sizes = np.array(self.history["effective_sample_size"])
+        shares = sizes / np.array(self.history["batch_size"])
+        if shares[-1] < self.least_share and (shares[:-1] >= self.least_share).all():
+            warnings.warn(
+                f"iteration {number}: the effective sample size is {sizes[-1]:.1f}, less than "
+                f"{self.least_share:g} of the batch of {self.history['batch_size'][-1]:g}: a few "
+                "trajectories decide about the reward (more episodes, fewer or smaller reward "
+                "steps, a larger l2 help); it may happen again without a warning",
+                RuntimeWarning,
+                stacklevel=5,
+            )
 
-    def rewards(self, t):
-        import torch
-        with torch.no_grad():
-            return self.reward(self.inputs(t)).double().numpy()
+    def result(self) -> GuidedCostResult:
+        history = {name: np.array(values) for name, values in self.history.items()}
+        return GuidedCostResult(self.reward, self.actor.policy(), history)
 
-    def result(self):
-        return GuidedCostResult(self.reward, self.actor.policy(), {k: np.array(v) for k, v in self.history.items()})
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Everything that the next iteration needs."""
+        named = checkpoints.named
+        arrays = {name: np.array(values) for name, values in self.history.items()}
+        arrays = named("history", arrays)
+        arrays |= named("reward", checkpoints.of_training(self.reward, self.optimiser))
+        arrays |= named("actor", checkpoints.of_training(*self.actor.parts))
+        kept = zip(self.memory.policies, self.memory.samples, strict=True)
+        for i, (policy, samples) in enumerate(kept):
+            arrays |= named(f"policy{i}", policy.arrays())
+            arrays |= named(f"samples{i}", samples._asdict())
+        checkpoints.write(path, KIND, self.identity, arrays)
+
+    def restore(self, path: str | os.PathLike[str], iterations: int) -> None:
+        """To where the run was when it was saved.
+
+        Raises:
+            ValueError: when the file is something else, or the run went on for longer.
+        """
+        part = checkpoints.part
+        arrays = checkpoints.read(path, KIND, self.identity)
+        history = part(arrays, "history")
+        if len(history["return"]) > iterations:
+            raise ValueError(
+                f"checkpoint {os.fspath(path)!r} has {len(history['return'])} iterations behind "
+                f"it; iterations is {iterations}"
+            )
+        self.history = {name: history[name].tolist() for name in HISTORY}
+        checkpoints.restore_training(self.reward, self.optimiser, part(arrays, "reward"))
+        checkpoints.restore_training(*self.actor.parts, part(arrays, "actor"))
+        for i in range(min(self.done, self.settings.memory)):
+            policy = SquashedGaussian.from_arrays(self.actor.frame, part(arrays, f"policy{i}"))
+            self.memory.add(policy, _Trajectories(**part(arrays, f"samples{i}")))
 
 
-def _takes_actions(net, shown):
+def _densities(totals: Array, of_policies: Array, n: int) -> Array:
+    """``(M,)``: of a batch, under the mixture of the policies and, n times, the demonstrations."""
+    m = len(totals)
+    of_demos = model_log_density(totals, of_policies, n / m)
+    return mixture_log_density(np.stack([of_policies, of_demos], axis=1), [m - n, n])
+
+
+def _noted(totals: Array, densities: Array, n: int) -> dict[str, float]:
+    logs = log_weights(totals, densities)
+    log_mean = np.logaddexp.reduce(totals - densities) - np.log(len(totals))
+    return {
+        "effective_sample_size": effective_sample_size(logs),
+        "batch_size": float(len(totals)),
+        "largest_weight": float(np.exp(logs.max())),
+        "demonstrations_weight": float(np.exp(logs[-n:]).sum()),
+        "reward_loss": float(log_mean - totals[-n:].mean()),
+    }
+
+
+def _frame(env: Any, shown: _Trajectories) -> Frame:
+    """Units: the demonstrated states' mean and standard deviation, the actions' bounds."""
+    values = shown.before.reshape(-1, shown.before.shape[-1])
+    centre, spread = values.mean(axis=0), values.std(axis=0)
+    # A number that never changes says nothing, and must not be blown up where it does.
+    scale = np.where(spread > 1e-6 * (1.0 + np.abs(centre)), spread, 1.0)
+    low, high = (np.asarray(b, dtype=np.float64) for b in _bounds(env))
+    return Frame(centre, scale, low, high, shown.actions.shape[1])
+
+
+def _bounds(env: Any) -> tuple[Any, Any]:
+    return env.action_space.low, env.action_space.high
+
+
+def _rate(name: str, value: float) -> float:
+    return check_real(name, value, 0.0, open_end=True)
+
+
+def _horizon(env: Any, horizon: int | None) -> int:
+    if horizon is not None:
+        check_count("horizon", horizon)
+    return rollouts.episode_limit(env, horizon)
+
+
+def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> _Trajectories:
+    """The demonstrations as arrays, when they and the environment are what the method needs."""
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name)
+        if spaces.width(f"env.{name}", space) is None:
+            raise ValueError(f"env.{name} is {space}; expected a Box with one axis")
+    low, high = _bounds(env)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low < high)):
+        raise ValueError(
+            f"env.action_space is {env.action_space}; expected finite bounds, the lower ones below "
+            "the upper ones"
+        )
+    own_name = getattr(getattr(env, "spec", None), "id", None)
+    demos.check_spaces(env.observation_space, env.action_space, own_name)
+    return _of_one_length("demos:", demos, horizon)
+
+
+def _of_one_length(whose: str, demos: Demonstrations, horizon: int) -> _Trajectories:
+    for i, actions in enumerate(demos.actions):
+        if demos.terminated[i] and len(actions) < horizon:
+            raise ValueError(
+                f"{whose} trajectory {i} terminated after {len(actions)} steps; expected "
+                f"{horizon} steps of each: what ending early is worth can't be learned from the "
+                "likelihood of trajectories of one length"
+            )
+        if len(actions) != horizon:
+            raise ValueError(
+                f"{whose} trajectory {i} has {len(actions)} steps; the horizon is {horizon}, and "
+                "all must have that many"
+            )
+    states, actions = np.stack(demos.states), np.stack(demos.actions)
+    return _Trajectories(states.astype(np.float64), actions.astype(np.float64))
+
+
+def _takes_actions(net: Any, shown: _Trajectories) -> bool:
+    """Whether a reward is one of states and actions; else it is one of states."""
     d, m = shown.states.shape[-1], shown.actions.shape[-1]
-    if net.n_inputs not in (d, d + m):
-        raise ValueError("inputs")
-    return net.n_inputs == d + m
+    n_inputs = getattr(net, "n_inputs", None)
+    if not hasattr(net, "parameters") or n_inputs is None:
+        raise ValueError(f"reward_net is {net!r}; expected a torch module with n_inputs")
+    if n_inputs not in (d, d + m):
+        raise ValueError(
+            f"reward_net has {n_inputs} inputs; expected {d}, the length of a state, or {d + m}, "
+            f"that of a state followed by an action of length {m}"
+        )
+    return bool(n_inputs == d + m)
 
 
-def _frame(env, shown, horizon):
-    v = shown.before.reshape(-1, shown.states.shape[-1])
-    sd = v.std(0)
-    centre = v.mean(0)
-    return Frame(centre, np.where(sd > 1e-6*(1+abs(centre)), sd, 1.0), env.action_space.low.astype(float), env.action_space.high.astype(float), horizon)
+def _identity(
+    settings: _Settings, env: Any, shown: _Trajectories, net: nn.Module
+) -> dict[str, Any]:
+    """By what a checkpoint is known again: settings, environment, demonstrations, first reward."""
+    numbers = [each.detach().cpu().numpy() for each in net.state_dict().values()]
+    return {
+        **asdict(settings),
+        "env": str(getattr(getattr(env, "spec", None), "id", None)),
+        "env.observation_space": str(env.observation_space),
+        "env.action_space": str(env.action_space),
+        "demos": _digest(shown),
+        "reward_net": f"{net!r} with weights {_digest(numbers)}",
+    }
 
 
-def _clone(frame, shown, settings, steps=CLONE_STEPS, hidden=None, l2=1e-3):
-    import torch
-    from irl_lib.networks import PolicyNet
-    x = torch.from_numpy(frame.inputs(shown.before, np.arange(frame.horizon))).float().flatten(0, 1)
-    u = torch.from_numpy(frame.to_gaussian(shown.actions)).float().flatten(0, 1)
-    net = PolicyNet(x.shape[1], torch.Generator().manual_seed(settings.seed), action_size=u.shape[1], hidden=settings.hidden)
-    opt = torch.optim.Adam(net.parameters(), lr=CLONE_RATE)
-    for _ in range(steps):
-        loss = -net.log_prob(x, u).mean() + .5*l2*sum((p**2).sum() for p in net.body.parameters() if p.ndim==2)
-        opt.zero_grad(); loss.backward(); opt.step()
-    lin = [(l.weight.detach().double().numpy().copy(), l.bias.detach().double().numpy().copy()) for l in net.body if hasattr(l, "weight")]
-    m = u.shape[1]
-    return SquashedGaussian(frame, lin[:-1], lin[-1], (np.zeros((m, lin[-1][0].shape[1])), net.log_sd.detach().double().numpy().copy()))
+def _digest(arrays: Iterable[Array]) -> str:
+    content = hashlib.sha256()
+    for each in arrays:
+        content.update(f"{each.dtype}{each.shape}".encode() + np.ascontiguousarray(each).tobytes())
+    return content.hexdigest()[:16]
 
 
-def _whole(name, demos, horizon, env):
-    return _Trajectories(np.stack(demos.states), np.stack(demos.actions).astype(np.float64))
-
-def _check_env(env): pass
-
-def _seed(settings, number):
-    return int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
-
-def _iterations(done, n, progress):
-    return range(done, n)
+def _counting(first: int, last: int, progress: bool) -> Iterable[int]:
+    if not progress:
+        return range(first, last)
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError('progress=True needs tqdm: pip install "irl_lib[progress]"') from None
+    bar: Iterable[int] = tqdm(
+        range(first, last),
+        desc="guided_cost_learning",
+        unit=" iterations",
+        initial=first,
+        total=last,
+    )
+    return bar

@@ -192,6 +192,11 @@ def _check_environment(env: Any) -> None:
 
 
 def episode_limit(env: Any, max_steps: int | None) -> int:
+    """``max_steps``, or where that is None the limit that the environment has of its own.
+
+    Raises:
+        ValueError: when there is neither, or ``max_steps`` is below 1.
+    """
     if max_steps is not None:
         return check_count("max_steps", max_steps)
     own = getattr(getattr(env, "spec", None), "max_episode_steps", None)
@@ -201,6 +206,11 @@ def episode_limit(env: Any, max_steps: int | None) -> int:
 
 
 def check_episode_seed(seed: Any) -> int:
+    """``seed`` as a whole number >= 0.
+
+    Raises:
+        ValueError: when it is something else.
+    """
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed is {seed!r}; expected a whole number >= 0")
     return int(seed)

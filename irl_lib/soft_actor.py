@@ -34,11 +34,11 @@ try:
     from torch import Tensor, nn
 except ImportError as error:
     raise ImportError(
-        "irl_lib.soft_actor needs torch and stable-baselines3: "
-        'pip install "irl_lib[torch,rl]"'
+        'irl_lib.soft_actor needs torch and stable-baselines3: pip install "irl_lib[torch,rl]"'
     ) from error
 
 NATS = 0.25  # per step of the horizon: the unit of the critic's values
+ADAM_EPSILON = 1e-5  # Stable-Baselines3's for PPO
 TRACE = 0.95  # lambda of generalised advantage estimation
 
 
@@ -114,8 +114,9 @@ class SoftActor:
         """
         inputs = _tensor(self.frame.inputs(states, np.arange(states.shape[1])))
         with torch.no_grad():
-            values = self.model.policy.predict_values(inputs.flatten(0, 1))
-        return np.asarray(values.double().numpy().reshape(states.shape[:2]))
+            values: Tensor = self.model.policy.predict_values(inputs.flatten(0, 1)).double()
+        flat: Array = values.numpy()
+        return flat.reshape(states.shape[:2])
 
     def policy(self) -> SquashedGaussian:
         """The policy as it is now; what becomes of this actor later doesn't change it."""
@@ -124,16 +125,6 @@ class SoftActor:
         return SquashedGaussian(
             self.frame, layers, _numbers(net.action_net), _numbers(net.log_sd_net)
         )
-
-    def become(self, policy: SquashedGaussian) -> None:
-        """Start from this policy, whose hidden layers have this actor's sizes."""
-        net: Any = self.model.policy
-        linear = [each for each in net.mlp_extractor.policy_net if _is_linear(each)]
-        own = [*linear, net.action_net, net.log_sd_net]
-        with torch.no_grad():
-            for layer, numbers in zip(own, [*policy.layers, policy.mean, policy.log_sd], strict=True):
-                layer.weight.copy_(torch.from_numpy(numbers[0]))
-                layer.bias.copy_(torch.from_numpy(numbers[1]))
 
     @property
     def parts(self) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -170,7 +161,7 @@ def _advantages(rewards: Array, values: Array) -> Array:
     """``(N, T)``: generalised advantages, without discount and with :math:`V_T = 0`."""
     following = np.concatenate([values[:, 1:], np.zeros((len(values), 1))], axis=1)
     surprises = rewards + following - values
-    advantages = np.empty_like(surprises)
+    advantages: Array = np.empty(surprises.shape)
     ahead = np.zeros(len(surprises))
     for t in reversed(range(surprises.shape[1])):
         ahead = surprises[:, t] + TRACE * ahead
@@ -184,12 +175,11 @@ class _TimedPolicy(ActorCriticPolicy):
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
         del self.log_std
-        self.log_sd_net = nn.Linear(self.action_net.in_features, self.action_net.out_features)
+        last: Any = self.action_net
+        self.log_sd_net = nn.Linear(last.in_features, last.out_features)
         nn.init.zeros_(self.log_sd_net.weight)
         nn.init.zeros_(self.log_sd_net.bias)
-        self.optimizer = self.optimizer_class(
-            self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
-        )
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=ADAM_EPSILON)
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Any:
         log_sd = self.log_sd_net(latent_pi).clamp(*LOG_SD_RANGE)

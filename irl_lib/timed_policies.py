@@ -10,7 +10,7 @@ Densities are those of actions in a unit in which each number of an action runs 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ class SquashedGaussian:
         >>> head = (np.zeros((1, 2)), np.zeros(1))
         >>> wide = SquashedGaussian(units, [], head, head)
         >>> density = wide.log_density(np.zeros((1, 2, 1)), np.zeros((1, 2, 1)))
-        >>> round(float(density[0]), 6) == round(-np.log(2.0 * np.pi), 6)
+        >>> np.allclose(density, -np.log(2.0 * np.pi))
         True
     """
 
@@ -111,6 +111,26 @@ class SquashedGaussian:
             hidden = np.tanh(hidden @ weight.T + bias)
         mean, log_sd = (hidden @ head[0].T + head[1] for head in (self.mean, self.log_sd))
         return mean, np.clip(log_sd, *LOG_SD_RANGE)
+
+    def arrays(self) -> dict[str, Array]:
+        """The network's numbers by name; :meth:`from_arrays` makes the same policy of them."""
+        parts = {f"layer{i}": each for i, each in enumerate(self.layers)}
+        parts |= {"mean": self.mean, "log_sd": self.log_sd}
+        return {
+            f"{name}.{kind}": numbers
+            for name, layer in parts.items()
+            for kind, numbers in zip(("weight", "bias"), layer, strict=True)
+        }
+
+    @staticmethod
+    def from_arrays(frame: Frame, arrays: Mapping[str, Array]) -> SquashedGaussian:
+        """The policy of whose numbers :meth:`arrays` made these."""
+
+        def layer(name: str) -> Layer:
+            return arrays[f"{name}.weight"], arrays[f"{name}.bias"]
+
+        hidden = [layer(f"layer{i}") for i in range((len(arrays) - 4) // 2)]
+        return SquashedGaussian(frame, hidden, layer("mean"), layer("log_sd"))
 
     def log_densities(self, states: ArrayLike, actions: ArrayLike) -> Array:
         r"""``(N, T)``: :math:`\log \pi_t(a_t \mid s_t)` of each step of trajectories.
