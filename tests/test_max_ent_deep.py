@@ -375,6 +375,34 @@ def test_episodes_that_end_are_learned_and_long_steps_taken_back() -> None:
         max_ent.deep_max_ent(world.mdp, net, shown, np.eye(16))
 
 
+@pytest.mark.parametrize("size", [1.0, 10.0, 100.0])
+def test_a_step_too_long_is_taken_back(size: float) -> None:
+    """An expert who lingers pulls the rewards up, past where wandering for ever pays."""
+    world = worlds.gridworld(4, goals=[(3, 3)], slip=0.0, seed=1, discount=1.0)
+    cost = np.where(world.mdp.absorbing, 0.0, -1.45)[:, None] * np.ones(4)
+    expert = planning.soft_value_iteration(world.mdp, cost).policy
+    shown = planning.occupancy(world.mdp, expert)
+    net = RewardNet(1, generator(), hidden=()).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(-3.0 / (1.0 + size))
+    features = np.full((16, 1), size)
+    refused: list[Array] = []
+    attempt = NeuralLikelihood.attempt
+
+    def watched(self: NeuralLikelihood, parameters: Array) -> Any:
+        found = attempt(self, parameters)
+        if found is None:
+            refused.append(parameters)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NeuralLikelihood, "attempt", watched)
+        found = solve(world.mdp, net, shown, features, tolerance=1e-6)
+    assert refused or size == 1.0
+    np.testing.assert_allclose(found.rewards, cost, atol=1e-5)
+
+
 # --- what is kept, and what is refused ----------------------------------------------------------
 
 
