@@ -14,7 +14,7 @@ trajectories.
 
 What was tried, with 8 and 64 trajectories on maps of 24 by 24 cells of `TUNING_SEEDS`, which are
 not among those reported: precisions of the prior from 0.03 to 30.  The linear reward loses about
-as much with any of them up to 3.  The network does best with 0.3 to 1 where little was shown, with
+as much with any of them up to 1.  The network does best with 0.3 to 1 where little was shown, with
 1 to 3 where much was; 1 is between them.  The sizes of the layers and of the windows are as they
 were first written down.
 
