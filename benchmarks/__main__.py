@@ -29,7 +29,9 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are: {', '.join(known)}")
     if options.list:
-        print("\n".join(known))
+        width = max(map(len, known))
+        for name in known:
+            print(f"{name:{width}}  {'study' if harness.is_study(name) else 'benchmark'}")
         return 0
     chosen = options.names or known
     if has_study_options(options) and not any(map(harness.is_study, chosen)):

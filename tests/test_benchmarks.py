@@ -42,7 +42,12 @@ def test_the_least_time_is_taken() -> None:
 def test_the_command_line_lists_and_refuses(root: Path) -> None:
     command = [sys.executable, "-m", "benchmarks"]
     listed = subprocess.run([*command, "--list"], cwd=root, capture_output=True, text=True)
-    assert listed.stdout.split() == harness.names()
+    kinds = dict(line.split() for line in listed.stdout.splitlines())
+    assert list(kinds) == harness.names()
+    assert kinds["soft_backup_scale"] == "benchmark"
+    assert {name for name in kinds if harness.is_study(name)} == {
+        name for name, kind in kinds.items() if kind == "study"
+    }
     assert {"maxent_vs_imitation", "soft_backup_scale"} <= set(harness.names())
     wrong = subprocess.run([*command, "absent"], cwd=root, capture_output=True, text=True)
     assert wrong.returncode == 2

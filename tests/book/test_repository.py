@@ -277,7 +277,16 @@ def test_the_wheel_needs_numpy_and_scipy_alone(wheel: Path) -> None:
     assert run_python(code, wheel).startswith(str(wheel))
 
 
-@pytest.mark.parametrize(("module", "extra"), [("plotting", "plot")])
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("plotting", "plot"),
+        ("networks", "torch"),
+        ("neural_likelihood", "torch"),
+        ("soft_actor", "torch,rl"),
+        ("worlds.environments", "gym"),
+    ],
+)
 def test_a_missing_extra_is_named(wheel: Path, module: str, extra: str) -> None:
     code = (
         f"{BLOCKING}\nimport importlib\n"
