@@ -430,6 +430,17 @@ def test_too_few_iterations_are_admitted_and_the_last_parameters_returned() -> N
     assert again.start().value == pytest.approx(found.history["objective"][-1], abs=1e-12)
 
 
+def test_what_is_returned_is_where_the_climb_ended_and_not_what_it_tried_last() -> None:
+    """With a tolerance below rounding, the last steps that are tried gain nothing."""
+    world = worlds.gridworld(4, n_features=3, seed=2, discount=0.9)
+    shown = planning.occupancy(world.mdp, np.full((16, 4), 0.25))
+    net = RewardNet(3, generator(), hidden=())
+    with pytest.warns(RuntimeWarning, match="above the tolerance 1e-30"):
+        found = max_ent.deep_max_ent(world.mdp, net, shown, world.features, l2=0.1, tolerance=1e-30)
+    again = NeuralLikelihood(world.mdp, found.reward, shown, world.features, "likelihood", 0.1)
+    assert again.start().norm == found.gradient_norm == found.history["gradient_norm"][-1]
+
+
 def test_features_of_states_are_those_of_every_action() -> None:
     world = worlds.objectworld(5, seed=1)
     demos, net = some_walks(world, 3, 6), RewardNet(4, generator(), hidden=(6,))
