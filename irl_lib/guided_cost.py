@@ -13,7 +13,7 @@ from trajectories of any policy :math:`q`, each weighted by how much likelier th
 The dynamics cancel, because :math:`q` was rolled out in the same world.  Three things make it work:
 
 - the weights are those of whole trajectories, divided by their sum, since Z is unknown;
-- the batch holds the samples of the last few policies *and* the demonstrations, and :math:`q` is
+- the batch holds the samples of all policies so far *and* the demonstrations, and :math:`q` is
   the mixture of all that they came from (:func:`mixture_log_density`); the demonstrations' density
   is taken to be the model's own (:func:`model_log_density`), which bounds their weights;
 - the policy follows the reward, a little per iteration: the nearer it comes to soft optimality, the
@@ -50,14 +50,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import optimize
-from scipy.special import expit, logit
 
 from irl_lib import checkpoints, rollouts, spaces
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import Array, check_count, check_numbers, check_real
+from irl_lib.importance import log_weights as log_weights
+from irl_lib.importance import mixture_log_density as mixture_log_density
+from irl_lib.importance import model_log_density as model_log_density
+from irl_lib.importance import reward_loss as reward_loss
+from irl_lib.mdp import Array, check_count, check_real
 from irl_lib.metrics import effective_sample_size
+from irl_lib.sample_memory import Memory, Trajectories, of_one_length
 from irl_lib.timed_policies import Frame, SquashedGaussian
 
 if TYPE_CHECKING:  # torch is imported by who learns a reward, not by who weighs samples
@@ -66,7 +68,6 @@ if TYPE_CHECKING:  # torch is imported by who learns a reward, not by who weighs
     from irl_lib.soft_actor import SoftActor
 
 KIND = "irl_lib.guided_cost/1"
-TINY = 1e-12  # nats
 HISTORY = (
     "effective_sample_size",
     "batch_size",
@@ -105,144 +106,6 @@ class GuidedCostResult:
     """One entry per iteration: see :func:`guided_cost_learning`."""
 
 
-# --- weights ------------------------------------------------------------------------------------
-
-
-def mixture_log_density(log_densities: ArrayLike, counts: ArrayLike) -> Array:
-    r"""``(M,)``: :math:`\log \sum_k \frac{n_k}{n} q_k(\tau_j)`, of samples from several policies.
-
-    Whatever policy a sample came from, this is the density of a batch in which policy k has drawn
-    :math:`n_k` of all n (in importance sampling: the balance heuristic).
-
-    Args:
-        log_densities: ``(M, K)``: of sample j under policy k; minus infinity where impossible.
-        counts: ``(K,)``: how many samples of the batch each has drawn.
-
-    Raises:
-        ValueError: for shapes that don't fit, negative counts, or none above 0.
-
-    Implements: eq-importance-weight
-
-    Example:
-        >>> two = mixture_log_density(np.log([[0.5, 0.1], [0.2, 0.4]]), [3, 1])
-        >>> np.exp(two).round(6)
-        array([0.4 , 0.25])
-    """
-    logs, drawn = np.asarray(log_densities, dtype=np.float64), check_numbers("counts", counts)
-    if logs.ndim != 2 or drawn.shape != logs.shape[1:] or np.isnan(logs).any():
-        raise ValueError(
-            f"log_densities has shape {logs.shape} and counts {drawn.shape}; expected (M, K), "
-            "without NaN, and (K,)"
-        )
-    if drawn.min() < 0.0 or drawn.sum() <= 0.0:
-        raise ValueError(f"counts is {drawn.tolist()}; expected numbers >= 0, one of them above 0")
-    with np.errstate(divide="ignore"):
-        shares = np.log(drawn / drawn.sum())
-    return np.asarray(np.logaddexp.reduce(logs + shares, axis=1))
-
-
-def log_weights(rewards: ArrayLike, log_densities: ArrayLike) -> Array:
-    r"""``(M,)``: logarithms of :math:`\exp r(\tau_j) / q(\tau_j)`, divided by their sum.
-
-    Args:
-        rewards: ``(M,)``, of whole trajectories.
-        log_densities: ``(M,)``: :math:`\sum_t \log \pi_t(a_t \mid s_t)`, or of a mixture.
-
-    Raises:
-        ValueError: for shapes that don't fit, or a weight that is not finite, naming the sample.
-
-    Implements: eq-importance-weight
-
-    Example:
-        >>> np.exp(log_weights([1.0, 2.0], [1.0, 2.0]))  # q = p
-        array([0.5, 0.5])
-    """
-    totals, logs = _pair(rewards, log_densities)
-    raw = totals - logs
-    return np.asarray(raw - np.logaddexp.reduce(raw))
-
-
-def model_log_density(rewards: ArrayLike, log_densities: ArrayLike, share: float) -> Array:
-    r"""``(M,)``: :math:`\log p_\theta(\tau_j) = r_\theta(\tau_j) - \log Z`, of a batch.
-
-    Who mixes demonstrations into a batch has to say how dense they are.  If the model is right they
-    come from the model.  Z is the number for which the weights under the whole mixture,
-    :math:`p_\theta / (\lambda p_\theta + (1 - \lambda) q)`, have the mean 1; so no weight is above
-    :math:`1 / \lambda`.
-
-    Args:
-        rewards: ``(M,)``, of whole trajectories, the demonstrations among them.
-        log_densities: ``(M,)``, of the mixture of the policies alone, without demonstrations.
-        share: :math:`\lambda`, the demonstrations' share of the batch.
-
-    Raises:
-        ValueError: as :func:`log_weights`, or for a share that is not in (0, 1).
-
-    Reference: Finn, Christiano, Abbeel, Levine (2016).
-
-    Example:
-        >>> model_log_density([1.0, 3.0], [-2.0, 0.0], share=0.5)  # the same but for a constant
-        array([-2.,  0.])
-    """
-    part = check_real("share", share, 0.0, open_end=True)
-    if part >= 1.0:
-        raise ValueError(f"share is {share!r}; expected a number in (0, 1)")
-    totals, logs = _pair(rewards, log_densities)
-    ratios = totals - logs
-
-    def excess(log_z: float) -> float:
-        return float(expit(ratios - log_z + logit(part)).mean()) - part
-
-    low, high = float(ratios.min()), float(ratios.max())
-    log_z = low if high - low < TINY else float(optimize.brentq(excess, low, high, xtol=TINY))
-    return np.asarray(totals - log_z)
-
-
-def reward_loss(demo_rewards: Tensor, rewards: Tensor, log_densities: Tensor) -> Tensor:
-    r"""The negative log-likelihood of demonstrations, with Z estimated from weighted samples.
-
-    .. math::
-        -\frac1N \sum_i r_\theta(\tau_i) + \log \frac1M \sum_j
-        \frac{\exp r_\theta(\tau_j)}{q(\tau_j)}
-
-    Its gradient is minus the demonstrations' mean gradient of the reward, plus the samples' under
-    the self-normalised weights.
-
-    Args:
-        demo_rewards: ``(N,)``, of whole demonstrations.
-        rewards: ``(M,)``, of whole sampled trajectories, the demonstrations among them.
-        log_densities: ``(M,)``, of the mixture that they came from.
-
-    Implements: eq-importance-gradient, eq-importance-weight
-
-    Example:
-        >>> import torch
-        >>> nothing = torch.zeros(4)
-        >>> float(reward_loss(torch.ones(2), nothing, nothing))
-        -1.0
-    """
-    import torch
-
-    log_z: Tensor = torch.logsumexp(rewards - log_densities, dim=0) - np.log(len(rewards))
-    return log_z - demo_rewards.mean()
-
-
-def _pair(rewards: ArrayLike, log_densities: ArrayLike) -> tuple[Array, Array]:
-    totals, logs = (np.asarray(each, dtype=np.float64) for each in (rewards, log_densities))
-    if totals.ndim != 1 or totals.shape != logs.shape or not totals.size:
-        raise ValueError(
-            f"rewards has shape {totals.shape} and log_densities {logs.shape}; expected (M,) twice"
-        )
-    wrong = np.flatnonzero(~np.isfinite(totals - logs))
-    if wrong.size:
-        j = wrong[0]
-        raise ValueError(
-            f"the weight of sample {j} is not finite: its reward is {totals[j]:g} and its "
-            f"log-density {logs[j]:g}"
-        )
-    return totals, logs
-
-
 # --- the method ---------------------------------------------------------------------------------
 
 
@@ -253,7 +116,7 @@ class _Settings:
     seed: int
     horizon: int
     episodes: int
-    memory: int
+    memory: int | None
     reward_steps: int
     reward_learning_rate: float
     l2: float
@@ -267,12 +130,12 @@ def guided_cost_learning(
     demos: Demonstrations,
     reward_net: nn.Module,
     seed: int,
-    iterations: int = 60,
-    episodes: int = 25,
-    memory: int = 4,
-    reward_steps: int = 20,
+    iterations: int = 40,
+    episodes: int = 20,
+    memory: int | None = None,
+    reward_steps: int = 10,
     reward_learning_rate: float = 3e-3,
-    l2: float = 1e-2,
+    l2: float = 1e-3,
     hidden: Sequence[int] = (64, 64),
     policy_learning_rate: float = 1e-3,
     policy_epochs: int = 10,
@@ -299,7 +162,8 @@ def guided_cost_learning(
         seed: a whole number >= 0; the only source of randomness.
         iterations: how many in all, those of a checkpoint included.
         episodes: new ones per iteration.
-        memory: how many iterations' episodes are kept for the reward's batch.
+        memory: how many iterations' episodes the reward's batch holds; default: all, since the
+            early, wide ones keep the reward down where nobody goes any more.
         reward_steps: Adam steps of the reward per iteration.
         reward_learning_rate: their size.
         l2: weight of :math:`\tfrac12 \|W\|^2`, over the reward's weights but not its biases.
@@ -307,7 +171,8 @@ def guided_cost_learning(
         policy_learning_rate: of PPO.
         policy_epochs: passes of PPO over the new episodes.
         horizon: T; default: the environment's own limit.
-        min_effective_share: of the batch; an effective sample size below it is warned of, once.
+        min_effective_share: of an iteration's episodes and the demonstrations together; an
+            effective sample size of the batch below it is warned of, once.
         checkpoint: a file; written after each iteration, and gone on from when it exists.
         callback: called with an :class:`Iteration` after each iteration; it may raise to stop.
         progress: show a progress bar (needs tqdm).
@@ -339,7 +204,7 @@ def guided_cost_learning(
         seed=rollouts.check_episode_seed(seed),
         horizon=_horizon(env, horizon),
         episodes=check_count("episodes", episodes),
-        memory=check_count("memory", memory),
+        memory=None if memory is None else check_count("memory", memory),
         reward_steps=check_count("reward_steps", reward_steps),
         reward_learning_rate=_rate("reward_learning_rate", reward_learning_rate),
         l2=check_real("l2", l2, 0.0),
@@ -348,6 +213,10 @@ def guided_cost_learning(
         policy_epochs=check_count("policy_epochs", policy_epochs),
     )
     least = check_real("min_effective_share", min_effective_share, 0.0)
+    if least > 1.0:
+        raise ValueError(
+            f"min_effective_share is {min_effective_share!r}; expected a number in [0, 1]"
+        )
     last = check_count("iterations", iterations)
     from irl_lib.networks import one_thread
 
@@ -374,62 +243,6 @@ def _go(
     return run.result()
 
 
-class _Trajectories(NamedTuple):
-    """Trajectories of one length."""
-
-    states: Array
-    """``(N, T + 1, d)``."""
-    actions: Array
-    """``(N, T, m)``."""
-
-    @property
-    def before(self) -> Array:
-        """``(N, T, d)``: the states in which something was done."""
-        return self.states[:, :-1]
-
-
-class _Memory:
-    """The samples of the last few policies, what each of these makes of them, the demonstrations.
-
-    A density is computed once, for the samples of one iteration at a time: a run that was stopped
-    and resumed then gets the same to the last bit.
-    """
-
-    def __init__(self, demos: _Trajectories, size: int) -> None:
-        self.demos, self.size = demos, size
-        self.policies: list[SquashedGaussian] = []
-        self.samples: list[_Trajectories] = []
-        self.log_densities: list[list[Array]] = []  # per policy: of each samples
-        self.of_demos: list[Array] = []  # per policy
-
-    def add(self, policy: SquashedGaussian, samples: _Trajectories) -> None:
-        """A policy, and what it did; the oldest is forgotten."""
-        for earlier, row in zip(self.policies, self.log_densities, strict=True):
-            row.append(earlier.log_density(samples.before, samples.actions))
-        self.policies.append(policy)
-        self.samples.append(samples)
-        known = [policy.log_density(each.before, each.actions) for each in self.samples]
-        self.log_densities.append(known)
-        self.of_demos.append(policy.log_density(self.demos.before, self.demos.actions))
-        if len(self.policies) > self.size:
-            del self.policies[0], self.samples[0], self.log_densities[0], self.of_demos[0]
-            for row in self.log_densities:
-                del row[0]
-
-    @property
-    def batch(self) -> _Trajectories:
-        """All samples, and then the demonstrations."""
-        states, actions = zip(*self.samples, self.demos, strict=True)
-        return _Trajectories(np.concatenate(states), np.concatenate(actions))
-
-    @property
-    def log_density(self) -> Array:
-        """``(M,)``: of the batch, under the mixture of the policies."""
-        rows = zip(self.log_densities, self.of_demos, strict=True)
-        logs = np.stack([np.concatenate([*row, last]) for row, last in rows], axis=1)
-        return mixture_log_density(logs, [len(each.states) for each in self.samples])
-
-
 class _Run:
     """A run of the method; between two iterations it can be saved and restored."""
 
@@ -448,7 +261,7 @@ class _Run:
         self.env, self.settings, self.least_share = env, settings, least_share
         shown = _check_demos(env, demos, settings.horizon)
         self.takes_actions = _takes_actions(reward_net, shown)
-        self.memory = _Memory(shown, settings.memory)
+        self.memory = Memory(shown, settings.memory)
         self.identity = _identity(settings, env, shown, reward_net)
         self.reward = copy.deepcopy(reward_net)
         self.optimiser = torch.optim.Adam(
@@ -474,7 +287,7 @@ class _Run:
         of_episodes, of_batches = np.random.SeedSequence([s.seed, number]).spawn(2)
         seed = int(of_episodes.generate_state(1)[0])
         episodes = rollouts.rollout(self.env, policy, s.episodes, seed, s.horizon)
-        fresh = _of_one_length(f"iteration {number}: the policy's", episodes, s.horizon)
+        fresh = of_one_length(f"iteration {number}: the policy's", episodes, s.horizon)
         self.memory.add(policy, fresh)
         noted = self._improve_reward(number)
         rewards = self._rewards(fresh)
@@ -512,14 +325,14 @@ class _Run:
         weights = [each for each in self.reward.parameters() if each.ndim > 1]
         return 0.5 * self.settings.l2 * sum((each**2).sum() for each in weights)
 
-    def _inputs(self, samples: _Trajectories) -> Tensor:
+    def _inputs(self, samples: Trajectories) -> Tensor:
         import torch
 
         parts = [samples.before, samples.actions] if self.takes_actions else [samples.before]
         kind = next(self.reward.parameters()).dtype
         return torch.from_numpy(np.concatenate(parts, axis=-1)).to(kind)
 
-    def _rewards(self, samples: _Trajectories) -> Array:
+    def _rewards(self, samples: Trajectories) -> Array:
         """``(N, T)``."""
         import torch
 
@@ -538,13 +351,14 @@ class _Run:
     def _warn(self, number: int) -> None:
         """When the effective sample size falls under the least share for the first time."""
         sizes = np.array(self.history["effective_sample_size"])
-        shares = sizes / np.array(self.history["batch_size"])
-        if shares[-1] < self.least_share and (shares[:-1] >= self.least_share).all():
+        count = self.settings.episodes + len(self.memory.demos.states)
+        low = sizes < self.least_share * count
+        if low[-1] and not low[:-1].any():
             warnings.warn(
-                f"iteration {number}: the effective sample size is {sizes[-1]:.1f}, less than "
-                f"{self.least_share:g} of the batch of {self.history['batch_size'][-1]:g}: a few "
-                "trajectories decide about the reward (more episodes, fewer or smaller reward "
-                "steps, a larger l2 help); it may happen again without a warning",
+                f"iteration {number}: the effective sample size of the batch is {sizes[-1]:.1f}, "
+                f"less than {self.least_share:g} of the {count} new and demonstrated trajectories: "
+                "a few decide about the reward (more episodes, fewer or smaller reward steps, a "
+                "larger l2 help); it may happen again without a warning",
                 RuntimeWarning,
                 stacklevel=5,
             )
@@ -583,9 +397,9 @@ class _Run:
         self.history = {name: history[name].tolist() for name in HISTORY}
         checkpoints.restore_training(self.reward, self.optimiser, part(arrays, "reward"))
         checkpoints.restore_training(*self.actor.parts, part(arrays, "actor"))
-        for i in range(min(self.done, self.settings.memory)):
+        for i in range(min(self.done, self.settings.memory or self.done)):
             policy = SquashedGaussian.from_arrays(self.actor.frame, part(arrays, f"policy{i}"))
-            self.memory.add(policy, _Trajectories(**part(arrays, f"samples{i}")))
+            self.memory.add(policy, Trajectories(**part(arrays, f"samples{i}")))
 
 
 def _densities(totals: Array, of_policies: Array, n: int) -> Array:
@@ -607,7 +421,7 @@ def _noted(totals: Array, densities: Array, n: int) -> dict[str, float]:
     }
 
 
-def _frame(env: Any, shown: _Trajectories) -> Frame:
+def _frame(env: Any, shown: Trajectories) -> Frame:
     """Units: the demonstrated states' mean and standard deviation, the actions' bounds."""
     values = shown.before.reshape(-1, shown.before.shape[-1])
     centre, spread = values.mean(axis=0), values.std(axis=0)
@@ -626,13 +440,16 @@ def _rate(name: str, value: float) -> float:
 
 
 def _horizon(env: Any, horizon: int | None) -> int:
+    rollouts.check_environment(env)
     if horizon is not None:
         check_count("horizon", horizon)
     return rollouts.episode_limit(env, horizon)
 
 
-def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> _Trajectories:
+def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
     """The demonstrations as arrays, when they and the environment are what the method needs."""
+    if not isinstance(demos, Demonstrations):
+        raise ValueError(f"demos is {demos!r}; expected Demonstrations")
     for name in ("observation_space", "action_space"):
         space = getattr(env, name)
         if spaces.width(f"env.{name}", space) is None:
@@ -645,27 +462,10 @@ def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> _Trajectories
         )
     own_name = getattr(getattr(env, "spec", None), "id", None)
     demos.check_spaces(env.observation_space, env.action_space, own_name)
-    return _of_one_length("demos:", demos, horizon)
+    return of_one_length("demos:", demos, horizon)
 
 
-def _of_one_length(whose: str, demos: Demonstrations, horizon: int) -> _Trajectories:
-    for i, actions in enumerate(demos.actions):
-        if demos.terminated[i] and len(actions) < horizon:
-            raise ValueError(
-                f"{whose} trajectory {i} terminated after {len(actions)} steps; expected "
-                f"{horizon} steps of each: what ending early is worth can't be learned from the "
-                "likelihood of trajectories of one length"
-            )
-        if len(actions) != horizon:
-            raise ValueError(
-                f"{whose} trajectory {i} has {len(actions)} steps; the horizon is {horizon}, and "
-                "all must have that many"
-            )
-    states, actions = np.stack(demos.states), np.stack(demos.actions)
-    return _Trajectories(states.astype(np.float64), actions.astype(np.float64))
-
-
-def _takes_actions(net: Any, shown: _Trajectories) -> bool:
+def _takes_actions(net: Any, shown: Trajectories) -> bool:
     """Whether a reward is one of states and actions; else it is one of states."""
     d, m = shown.states.shape[-1], shown.actions.shape[-1]
     n_inputs = getattr(net, "n_inputs", None)
@@ -679,9 +479,7 @@ def _takes_actions(net: Any, shown: _Trajectories) -> bool:
     return bool(n_inputs == d + m)
 
 
-def _identity(
-    settings: _Settings, env: Any, shown: _Trajectories, net: nn.Module
-) -> dict[str, Any]:
+def _identity(settings: _Settings, env: Any, shown: Trajectories, net: nn.Module) -> dict[str, Any]:
     """By what a checkpoint is known again: settings, environment, demonstrations, first reward."""
     numbers = [each.detach().cpu().numpy() for each in net.state_dict().values()]
     return {

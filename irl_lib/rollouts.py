@@ -75,7 +75,7 @@ def rollout(
         >>> bool(demos.states[0][0] == 0)
         True
     """
-    _check_environment(env)
+    check_environment(env)
     act, source = _as_function(env, policy), check_episode_seed(seed)
     limit, count = episode_limit(env, max_steps), check_count("n", n)
     episodes = [_episode(env, act, source, i, limit) for i in _counting(count, progress)]
@@ -183,7 +183,12 @@ def _as_function(env: Any, policy: Policy | ArrayLike) -> Policy:
     return draw
 
 
-def _check_environment(env: Any) -> None:
+def check_environment(env: Any) -> None:
+    """Whether this is a single Gymnasium environment with spaces that the package takes.
+
+    Raises:
+        ValueError: when it is something else, or naming the space.
+    """
     wanted = ("reset", "step", "observation_space", "action_space")
     if not all(hasattr(env, name) for name in wanted) or hasattr(env, "num_envs"):
         raise ValueError(f"env is {env!r}; expected a single Gymnasium environment")

@@ -1,0 +1,105 @@
+"""Checkpoints: to the last bit, whole or not at all, and for the computation they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from irl_lib import checkpoints
+
+
+def trained(steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """A network after some steps of Adam on fixed data."""
+    net = nn.Linear(3, 2)
+    with torch.no_grad():
+        net.weight.fill_(0.3)
+        net.bias.fill_(-0.1)
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.1)
+    go_on(net, optimiser, steps)
+    return net, optimiser
+
+
+def go_on(net: nn.Module, optimiser: torch.optim.Optimizer, steps: int) -> None:
+    data = torch.arange(12.0).reshape(4, 3)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        (net(data) ** 2).sum().backward()
+        optimiser.step()
+
+
+def test_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    net, optimiser = trained(7)
+    path = tmp_path / "state.npz"
+    checkpoints.write(path, "kind", {}, checkpoints.of_training(net, optimiser))
+    go_on(net, optimiser, 5)
+    other, its_optimiser = trained(2)
+    checkpoints.restore_training(other, its_optimiser, checkpoints.read(path, "kind", {}))
+    go_on(other, its_optimiser, 5)
+    for mine, its in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, its)
+
+
+def test_a_state_from_before_the_first_step(tmp_path: Path) -> None:
+    net, optimiser = trained(0)
+    other, its_optimiser = trained(0)
+    state = checkpoints.of_training(net, optimiser)
+    checkpoints.restore_training(other, its_optimiser, state)
+    go_on(net, optimiser, 3)
+    go_on(other, its_optimiser, 3)
+    assert torch.equal(net.weight, other.weight)
+
+
+def test_arrays_come_back_to_the_last_bit(tmp_path: Path) -> None:
+    arrays = {"a/x": np.array([0.1, -0.0, np.inf]), "b": np.arange(3, dtype=np.uint8)}
+    checkpoints.write(tmp_path / "c", "kind", {"rate": 0.1, "sizes": (1, 2)}, arrays)
+    found = checkpoints.read(tmp_path / "c", "kind", {"rate": 0.1, "sizes": (1, 2)})
+    assert found.keys() == arrays.keys()
+    for name, values in arrays.items():
+        assert found[name].tobytes() == values.tobytes()
+        assert found[name].dtype == values.dtype
+    assert checkpoints.named("a", checkpoints.part(found, "a")).keys() == {"a/x"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rate": 0.2}, "made with rate = 0.1; here it is 0.2"),
+        ({}, "made with rate = 0.1; here it is None"),
+        ({"rate": 0.1, "more": 3}, "made with more = None; here it is 3"),
+    ],
+)
+def test_another_setting_is_named(tmp_path: Path, settings: dict[str, float], message: str) -> None:
+    checkpoints.write(tmp_path / "c", "kind", {"rate": 0.1}, {})
+    with pytest.raises(ValueError, match=message):
+        checkpoints.read(tmp_path / "c", "kind", settings)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    checkpoints.write(path, "kind", {}, {"x": np.arange(100.0)})
+    with pytest.raises(ValueError, match="is one of kind; expected another"):
+        checkpoints.read(path, "another", {})
+    content = path.read_bytes()
+    for wrong in (b"", b"no zip", content[: len(content) // 2]):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match="can't be read"):
+            checkpoints.read(path, "kind", {})
+    np.savez(tmp_path / "other.npz", x=np.zeros(2))
+    with pytest.raises(ValueError, match="can't be read"):
+        checkpoints.read(tmp_path / "other.npz", "kind", {})
+    with pytest.raises(FileNotFoundError):
+        checkpoints.read(tmp_path / "none", "kind", {})
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    checkpoints.write(path, "kind", {}, {"x": np.zeros(1)})
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="pickle"):
+        checkpoints.write(path, "kind", {}, {"x": np.array([object()])})
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["c"]
