@@ -3,13 +3,16 @@
 The floors of the package, each standing only on those below it::
 
     4  plotting                     figures (the only module that imports matplotlib)
-    3  behavior_cloning, max_margin, max_ent
+    3  behavior_cloning, max_margin, max_ent, guided_cost
                                     one module for each system of the lecture, and beside them
        margin_tasks, margin_programs    what max margin plans and what it solves
        table_likelihood, neural_likelihood
                                     a reward's likelihood, whatever it is made of; of a network
+       sample_memory, soft_actor        what guided cost learning remembers; its policy's steps
        routes, route_prediction         maximum entropy on a street network, where exp V is linear
     2  worlds, metrics, networks    problems to solve; how far two rewards or policies are; networks
+       importance, timed_policies   weights of sampled trajectories; policies that see the time
+       checkpoints                  long computations, stopped and resumed
     1  planning                     hard and soft planning, occupancies
        demonstrations, rollouts     expert data; stepping Gymnasium environments
        datasets                     expert data on disk
