@@ -338,3 +338,26 @@ def test_an_environment_without_end_needs_a_limit() -> None:
     demos = rollouts.rollout(env, lambda observation, rng: 0, 1, 0, max_steps=50)
     assert demos.n_steps == 50
     assert demos.truncated.all()
+
+
+class Counting:
+    """A policy that does one more with every step of an episode, and counts the episodes."""
+
+    def __init__(self) -> None:
+        self.episodes = 0
+
+    def start(self) -> None:
+        """An episode begins."""
+        self.episodes, self.time = self.episodes + 1, 0
+
+    def __call__(self, observation: Any, rng: np.random.Generator) -> int:
+        """The time."""
+        self.time += 1
+        return self.time
+
+
+def test_a_policy_with_a_clock_is_started_before_each_episode() -> None:
+    env, policy = Echo(spaces.Discrete(9, start=1)), Counting()
+    demos = rollouts.rollout(env, policy, 3, seed=0, max_steps=4)
+    assert policy.episodes == 3
+    assert [actions.tolist() for actions in demos.actions] == [[1, 2, 3, 4]] * 3
