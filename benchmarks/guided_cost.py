@@ -30,7 +30,7 @@ from irl_lib.mdp import MDP, Array
 
 METHODS = ("guided", "unweighted", "nested", "cloning")
 SEEDS = 5
-REWARD_STEPS, REWARD_RATE, L2 = 10, 3e-3, 1e-3
+REWARD_STEPS, REWARD_RATE, L2 = 10, 3e-3, 1e-2
 EPISODES = 20  # of a policy step
 EVALUATION_SEED, EVALUATED = 3, 200
 GOOD = 0.9  # of the way from uniform actions to the expert
@@ -218,7 +218,7 @@ def guided(problem: Problem, setting: Setting, seed: int) -> tuple[Any, Any, lis
         reward_steps=REWARD_STEPS,
         reward_learning_rate=REWARD_RATE,
         l2=L2,
-        min_effective_share=0.0,  # nobody is there to read the warning; the table says how it ended
+        min_effective_share=0.0,  # nobody is there to read a warning; the table says how it ended
     )
     return result.policy, result.reward, result.history["environment_return"].tolist()
 
