@@ -69,6 +69,16 @@ def test_a_wall_at_the_border_leaves_no_crack() -> None:
     np.testing.assert_allclose(TWO_WALLS.moves((0.25, 1.0), (1.0, 1.0)), [0.3, 1.0])
 
 
+@pytest.mark.parametrize("at", [(0.0, 0.35), (1.0, 0.35), (0.35, 0.0), (0.35, 1.0)])
+def test_no_border_leaves_a_crack(at: tuple[float, float]) -> None:
+    """A wall from border to border, across the way along which the point walks."""
+    across = (0.0, 0.4, 1.0, 0.6) if at[0] in (0.0, 1.0) else (0.4, 0.0, 0.6, 1.0)
+    maze = worlds.Maze(walls=(across,), goal=(0.9, 0.9), start=(0.1, 0.1), start_spread=0.0)
+    along, up = (0.0, 1.0) if at[0] in (0.0, 1.0) else (1.0, 0.0)
+    stopped = [0.4 if number == 0.35 else number for number in at]
+    assert maze.move(*at, along, up) == pytest.approx(stopped, abs=1e-12)
+
+
 @given(UNIT, MOVE, MOVE)
 def test_who_stands_at_a_wall_is_outside_when_rounded(y: float, along: float, up: float) -> None:
     maze = worlds.Maze()
