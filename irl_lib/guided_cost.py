@@ -307,17 +307,17 @@ class _Run:
 
         batch, inputs = self.memory.batch, self._inputs(self.memory.batch)
         n = len(self.memory.demos.states)
-        start = self.actor.values(batch.states[:, :1])[:, 0] * self.actor.unit
+        start = torch.from_numpy(self.actor.values(batch.states[:, :1])[:, 0] * self.actor.unit)
         try:
-            densities = _densities(self._totals(inputs) - start, self.memory.log_density, n)
-            fixed = torch.from_numpy(densities + start)
+            densities = _densities(self._numbers(inputs, start), self.memory.log_density, n)
+            fixed = torch.from_numpy(densities)
             for _ in range(self.settings.reward_steps):
-                totals = self.reward(inputs).double().sum(dim=1)
+                totals = self._totals(inputs, start)
                 loss = reward_loss(totals[-n:], totals, fixed) + self._penalty()
                 self.optimiser.zero_grad()
                 torch.autograd.backward(loss)
                 self.optimiser.step()
-            return _noted(self._totals(inputs) - start, densities, n)
+            return _noted(self._numbers(inputs, start), densities, n)
         except ValueError as error:
             raise ValueError(f"iteration {number}: {error}") from error
 
@@ -340,13 +340,17 @@ class _Run:
             rewards = self.reward(self._inputs(samples)).double()
         return np.asarray(rewards.numpy())
 
-    def _totals(self, inputs: Tensor) -> Array:
-        """``(M,)``: the rewards of whole trajectories."""
+    def _totals(self, inputs: Tensor, start: Tensor) -> Tensor:
+        """``(M,)``: the rewards of whole trajectories, less the values of their starts."""
+        totals: Tensor = self.reward(inputs).double().sum(dim=1) - start
+        return totals
+
+    def _numbers(self, inputs: Tensor, start: Tensor) -> Array:
+        """The same without its gradient."""
         import torch
 
         with torch.no_grad():
-            totals = self.reward(inputs).double().sum(dim=1)
-        return np.asarray(totals.numpy())
+            return np.asarray(self._totals(inputs, start).numpy())
 
     def _warn(self, number: int) -> None:
         """When the effective sample size falls under the least share for the first time."""
