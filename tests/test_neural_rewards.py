@@ -14,12 +14,14 @@ from benchmarks import harness, neural_rewards
 def test_it_is_a_study_whose_cells_are_all_there() -> None:
     assert harness.is_study("neural_rewards")
     cells = neural_rewards.cells()
-    assert len({json.dumps(cell) for cell in cells}) == len(cells) == 2 * 3 * 6 * 8
+    assert len({json.dumps(cell) for cell in cells}) == len(cells) == (4 + 3) * 6 * 8
     assert not {cell["seed"] for cell in cells} & set(neural_rewards.TUNING_SEEDS)
 
 
-@pytest.mark.parametrize("world", ["objectworld", "binaryworld"])
-@pytest.mark.parametrize("method", ["linear", "neural", "convolution"])
+PAIRS = sorted({(cell["world"], cell["method"]) for cell in neural_rewards.cells()})
+
+
+@pytest.mark.parametrize(("world", "method"), PAIRS)
 def test_a_small_cell_runs_and_is_determined(world: str, method: str) -> None:
     first, second = (
         neural_rewards.run_cell(world, method, 4, 1, size=6, iterations=5) for _ in range(2)
