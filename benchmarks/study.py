@@ -116,9 +116,22 @@ def check_plain(value: Any, path: str = "it") -> None:
 
 @lru_cache
 def source_digest(name: str) -> str:
-    """Of the code that a study's `run_cell` reaches, as it was when it was first asked for."""
-    source = inspect.getsource(harness.load(name))
-    return hashlib.sha256(reached(source, "run_cell").encode()).hexdigest()[:16]
+    """Of the code that a study's `run_cell` reaches, as it was when it was first asked for.
+
+    Of other benchmarks that it imports from, that is all.
+    """
+    own = reached(inspect.getsource(harness.load(name)), "run_cell")
+    others = [inspect.getsource(harness.load(other)) for other in siblings(own)]
+    return hashlib.sha256("\n".join([own, *others]).encode()).hexdigest()[:16]
+
+
+def siblings(code: str) -> list[str]:
+    """The modules of this folder that statements import, those apart that run and report."""
+    imports = [each for each in ast.parse(code).body if isinstance(each, ast.ImportFrom)]
+    found = {alias.name for each in imports if each.module == "benchmarks" for alias in each.names}
+    parts = [(each.module or "").split(".") for each in imports]
+    found |= {part[1] for part in parts if part[0] == "benchmarks" and len(part) > 1}
+    return sorted(found & set(harness.names()))
 
 
 def reached(source: str, start: str) -> str:

@@ -409,7 +409,7 @@ class _Run:
 def _densities(totals: Array, of_policies: Array, n: int) -> Array:
     """``(M,)``: of a batch, under the mixture of the policies and, n times, the demonstrations."""
     m = len(totals)
-    of_demos = model_log_density(totals, of_policies, n / m)
+    of_demos = model_log_density(totals, totals[:-n], of_policies[:-n])
     return mixture_log_density(np.stack([of_policies, of_demos], axis=1), [m - n, n])
 
 

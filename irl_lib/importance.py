@@ -15,15 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize
-from scipy.special import expit, logit
 
-from irl_lib.mdp import Array, check_numbers, check_real
+from irl_lib.mdp import Array, check_array, check_numbers
 
 if TYPE_CHECKING:  # torch is imported by who takes a gradient, not by who weighs samples
     from torch import Tensor
-
-TINY = 1e-12  # nats
 
 
 def mixture_log_density(log_densities: ArrayLike, counts: ArrayLike) -> Array:
@@ -80,39 +76,38 @@ def log_weights(rewards: ArrayLike, log_densities: ArrayLike) -> Array:
     return np.asarray(raw - np.logaddexp.reduce(raw))
 
 
-def model_log_density(rewards: ArrayLike, log_densities: ArrayLike, share: float) -> Array:
-    r"""``(M,)``: :math:`\log p_\theta(\tau_j) = r_\theta(\tau_j) - \log Z`, of a batch.
+def model_log_density(
+    rewards: ArrayLike, sample_rewards: ArrayLike, sample_log_densities: ArrayLike
+) -> Array:
+    r"""``(M,)``: :math:`\log p_\theta(\tau_j) = r_\theta(\tau_j) - \log \hat Z`, dynamics apart.
 
     Who mixes demonstrations into a batch has to say how dense they are.  If the model is right they
-    come from the model.  Z is the number for which the weights under the whole mixture,
-    :math:`p_\theta / (\lambda p_\theta + (1 - \lambda) q)`, have the mean 1; so no weight is above
-    :math:`1 / \lambda`.
+    come from the model.  :math:`\hat Z`, the mean of :math:`\exp r_\theta(\tau_i) / q(\tau_i)`, is
+    taken over what policies have drawn, and not over demonstrations: no such samples being near
+    them, as at first, they would have all the weight, and a reward no gradient.
+
+    With a share :math:`\lambda` of demonstrations in the batch, no weight under the mixture,
+    :math:`p_\theta / (\lambda p_\theta + (1 - \lambda) q)`, is above :math:`1 / \lambda`; and of
+    all weight, N demonstrations have (N + 1) / (N + 2) at most.
 
     Args:
-        rewards: ``(M,)``, of whole trajectories, the demonstrations among them.
-        log_densities: ``(M,)``, of the mixture of the policies alone, without demonstrations.
-        share: :math:`\lambda`, the demonstrations' share of the batch.
+        rewards: ``(M,)``, of whole trajectories.
+        sample_rewards: ``(n,)``, of those that policies have drawn, no demonstrations among them.
+        sample_log_densities: ``(n,)``, of the mixture of these policies.
 
     Raises:
-        ValueError: as :func:`log_weights`, or for a share that is not in (0, 1).
+        ValueError: as :func:`log_weights`, or for a reward that is not finite.
 
     Reference: Finn, Christiano, Abbeel, Levine (2016).
 
     Example:
-        >>> model_log_density([1.0, 3.0], [-2.0, 0.0], share=0.5)  # the same but for a constant
-        array([-2.,  0.])
+        >>> model_log_density([3.0, 1.0], [1.0, 3.0], [-2.0, 0.0])  # Z is exp 3
+        array([ 0., -2.])
     """
-    part = check_real("share", share, 0.0, open_end=True)
-    if part >= 1.0:
-        raise ValueError(f"share is {share!r}; expected a number in (0, 1)")
-    totals, logs = _pair(rewards, log_densities)
-    ratios = totals - logs
-
-    def excess(log_z: float) -> float:
-        return float(expit(ratios - log_z + logit(part)).mean()) - part
-
-    low, high = float(ratios.min()), float(ratios.max())
-    log_z = low if high - low < TINY else float(optimize.brentq(excess, low, high, xtol=TINY))
+    totals = check_numbers("rewards", rewards)
+    totals = check_array("rewards", totals, (totals.size,))
+    of_samples, logs = _pair(sample_rewards, sample_log_densities)
+    log_z = np.logaddexp.reduce(of_samples - logs) - np.log(logs.size)
     return np.asarray(totals - log_z)
 
 

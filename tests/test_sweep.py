@@ -717,6 +717,12 @@ def test_everything_else_is_not(old: str, new: str) -> None:
     assert study.reached(changed, "run_cell") == study.reached(MODULE, "run_cell")
 
 
+def test_other_benchmarks_that_a_study_imports_are_part_of_it() -> None:
+    code = "from benchmarks import pendulum_expert, harness\nfrom benchmarks.abbeel_ng import run"
+    assert study.siblings(code) == ["abbeel_ng", "pendulum_expert"]
+    assert study.siblings("import json\nfrom benchmarks.harness import Row") == []
+
+
 def test_what_the_machines_say_is_brought_together() -> None:
     parts = [{"cores": 2, "cpu": "a"}, {"cores": 64, "cpu": "a"}, {"cores": 2, "cpu": "a"}]
     assert study.merged(parts) == {"cores": "2, 64", "cpu": "a"}
