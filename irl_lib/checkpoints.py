@@ -35,13 +35,20 @@ def write(
         kind: what computation it belongs to.
         settings: plain values, by which that computation is known again.
         arrays: everything that it needs to go on.
+
+    Raises:
+        ValueError: for an array of anything but numbers.
     """
-    head = {"kind": np.array(kind), "settings": np.array(json.dumps(dict(settings)))}
+    for key, each in arrays.items():
+        if each.dtype.hasobject:
+            raise ValueError(f"array {key!r} holds objects; expected numbers: nothing is pickled")
+    texts = {"kind": kind, "settings": json.dumps(dict(settings)), "names": json.dumps([*arrays])}
+    head = {key: np.array(text) for key, text in texts.items()}
     target = Path(path)
     beside = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            np.savez(file, allow_pickle=False, **head, **arrays)
+            np.savez(file, **head, **arrays)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
@@ -55,18 +62,25 @@ def read(path: str | os.PathLike[str], kind: str, settings: Mapping[str, Any]) -
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is no checkpoint of this kind; or naming a setting that differs.
+        ValueError: when it is no checkpoint of this kind, or not a whole one; or naming a setting
+            that differs.
     """
-    content = Path(path).read_bytes()
     name = os.fspath(path)
+    if Path(path).is_dir():
+        raise ValueError(f"checkpoint {name!r} is a folder; expected a file")
+    content = Path(path).read_bytes()
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         found, known = str(arrays.pop("kind")), json.loads(str(arrays.pop("settings")))
+        names = json.loads(str(arrays.pop("names")))
     except UNREADABLE as error:
         raise ValueError(f"checkpoint {name!r} can't be read: {error}") from error
     if found != kind:
         raise ValueError(f"checkpoint {name!r} is one of {found}; expected {kind}")
+    if arrays.keys() != set(names):
+        absent = ", ".join(sorted(set(names) ^ arrays.keys()))
+        raise ValueError(f"checkpoint {name!r} is not what was written; it differs in {absent}")
     wanted = json.loads(json.dumps(dict(settings)))
     for key in sorted(known.keys() | wanted.keys()):
         if known.get(key) != wanted.get(key):

@@ -30,8 +30,8 @@ and the weights would differ as much as the starts do.
 
 What differs from the paper: it improves linear-Gaussian controllers on fitted dynamics, here it is
 proximal policy optimisation (:mod:`irl_lib.soft_actor`); it fits a Gaussian to the demonstrations
-for their density; it has one start, and regularises the reward along the trajectories, where here
-the weights of the network are penalised.
+for their density; it regularises the reward along the trajectories, where here the weights of the
+network are penalised.
 
 References: Finn, Levine, Abbeel (2016), Guided cost learning.  Finn, Christiano, Abbeel, Levine
 (2016), A connection between generative adversarial networks, inverse reinforcement learning, and
@@ -42,7 +42,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -57,8 +59,9 @@ from irl_lib.importance import log_weights as log_weights
 from irl_lib.importance import mixture_log_density as mixture_log_density
 from irl_lib.importance import model_log_density as model_log_density
 from irl_lib.importance import reward_loss as reward_loss
-from irl_lib.mdp import Array, check_count, check_real
+from irl_lib.mdp import Array, check_count, check_real, check_sizes
 from irl_lib.metrics import effective_sample_size
+from irl_lib.progress import counted
 from irl_lib.sample_memory import Memory, Trajectories, of_one_length
 from irl_lib.timed_policies import Frame, SquashedGaussian
 
@@ -77,6 +80,7 @@ HISTORY = (
     "return",
     "environment_return",
     "entropy",
+    "at_bounds",
     "environment_steps",
 )
 
@@ -157,8 +161,9 @@ def guided_cost_learning(
         demos: trajectories of T steps.
         reward_net: of states or of states followed by actions, in the environment's units, like
             :class:`irl_lib.networks.RewardNet`; any module with ``n_inputs`` that maps
-            ``(..., n_inputs)`` to ``(...)``.  A copy of it is trained.  Inputs should be of size 1,
-            which its ``centre`` and ``scale`` are for.
+            ``(..., n_inputs)`` to ``(...)``.  A copy of it is trained, in its evaluation mode, in
+            which nothing like dropout is drawn.  Inputs should be of size 1, which its ``centre``
+            and ``scale`` are for.
         seed: a whole number >= 0; the only source of randomness.
         iterations: how many in all, those of a checkpoint included.
         episodes: new ones per iteration.
@@ -166,14 +171,18 @@ def guided_cost_learning(
             early, wide ones keep the reward down where nobody goes any more.
         reward_steps: Adam steps of the reward per iteration.
         reward_learning_rate: their size.
-        l2: weight of :math:`\tfrac12 \|W\|^2`, over the reward's weights but not its biases.
+        l2: weight of :math:`\tfrac12 \|W\|^2`, over the reward's parameters with two axes or more:
+            its weights but not its biases (which :func:`irl_lib.max_ent.deep_max_ent` counts).
         hidden: sizes of the hidden layers of policy and critic.
         policy_learning_rate: of PPO.
         policy_epochs: passes of PPO over the new episodes.
         horizon: T; default: the environment's own limit.
         min_effective_share: of an iteration's episodes and the demonstrations together; an
             effective sample size of the batch below it is warned of, once.
-        checkpoint: a file; written after each iteration, and gone on from when it exists.
+        checkpoint: a file; written after each iteration, and gone on from when it exists and is of
+            a run with the same settings, environment, demonstrations and first reward.  What is
+            known of an environment are its ``spec`` and its spaces; of one without a spec its
+            spaces alone.
         callback: called with an :class:`Iteration` after each iteration; it may raise to stop.
         progress: show a progress bar (needs tqdm).
 
@@ -187,7 +196,10 @@ def guided_cost_learning(
           nats, with actions in the unit [-1, 1];
         - ``return``, ``environment_return``: of a new episode, by the learned reward and by the
           environment's own;
-        - ``entropy``: of a new episode's actions, in nats;
+        - ``entropy``: of a new episode's actions, in nats, which comes out too high where many of
+          them are at the bounds;
+        - ``at_bounds``: the share of the new actions' numbers for which that is so, as
+          :meth:`irl_lib.timed_policies.Frame.share_at_bounds` says;
         - ``environment_steps``: taken so far.
 
     Raises:
@@ -208,7 +220,7 @@ def guided_cost_learning(
         reward_steps=check_count("reward_steps", reward_steps),
         reward_learning_rate=_rate("reward_learning_rate", reward_learning_rate),
         l2=check_real("l2", l2, 0.0),
-        hidden=tuple(check_count(f"hidden[{i}]", size) for i, size in enumerate(hidden)),
+        hidden=check_sizes("hidden", hidden),
         policy_learning_rate=_rate("policy_learning_rate", policy_learning_rate),
         policy_epochs=check_count("policy_epochs", policy_epochs),
     )
@@ -217,24 +229,27 @@ def guided_cost_learning(
         raise ValueError(
             f"min_effective_share is {min_effective_share!r}; expected a number in [0, 1]"
         )
-    last = check_count("iterations", iterations)
+    last, file = check_count("iterations", iterations), _file(checkpoint)
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback is {callback!r}; expected a function")
     from irl_lib.networks import one_thread
 
     with one_thread():
         run = _Run(env, demos, reward_net, settings, least)
-        return _go(run, last, checkpoint, callback, progress)
+        return _go(run, last, file, callback, progress)
 
 
 def _go(
     run: _Run,
     iterations: int,
-    checkpoint: str | os.PathLike[str] | None,
+    checkpoint: Path | None,
     callback: Callable[[Iteration], None] | None,
     progress: bool,
 ) -> GuidedCostResult:
-    if checkpoint is not None and Path(checkpoint).exists():
+    if checkpoint is not None and checkpoint.exists():
         run.restore(checkpoint, iterations)
-    for number in _counting(run.done, iterations, progress):
+    numbers = counted("guided_cost_learning", "iterations", iterations, run.done, progress)
+    for number in numbers:
         told = run.iterate(number)
         if checkpoint is not None:
             run.save(checkpoint)
@@ -263,10 +278,12 @@ class _Run:
         self.takes_actions = _takes_actions(reward_net, shown)
         self.memory = Memory(shown, settings.memory)
         self.identity = _identity(settings, env, shown, reward_net)
-        self.reward = copy.deepcopy(reward_net)
-        self.optimiser = torch.optim.Adam(
-            self.reward.parameters(), lr=settings.reward_learning_rate
-        )
+        self.reward = copy.deepcopy(reward_net).eval()
+        trained = [each for each in self.reward.parameters() if each.requires_grad]
+        if not trained:
+            raise ValueError("reward_net has no parameters to train; expected at least one")
+        self._try_reward(shown)
+        self.optimiser = torch.optim.Adam(trained, lr=settings.reward_learning_rate)
         self.actor: SoftActor = SoftActor(
             _frame(env, shown),
             settings.seed,
@@ -275,6 +292,19 @@ class _Run:
             settings.policy_epochs,
         )
         self.history: dict[str, list[float]] = {name: [] for name in HISTORY}
+
+    def _try_reward(self, shown: Trajectories) -> None:
+        import torch
+
+        inputs = self._inputs(shown)
+        with torch.no_grad():
+            rewards = self.reward(inputs)
+        if not isinstance(rewards, torch.Tensor) or rewards.shape != inputs.shape[:-1]:
+            kind = getattr(rewards, "shape", type(rewards).__name__)
+            raise ValueError(
+                f"reward_net returns {kind} for inputs {tuple(inputs.shape)}; expected a tensor "
+                f"{tuple(inputs.shape[:-1])}, one reward for each vector"
+            )
 
     @property
     def done(self) -> int:
@@ -295,6 +325,7 @@ class _Run:
         noted["return"] = float(rewards.sum(axis=1).mean())
         noted["environment_return"] = float(rollouts.returns(episodes).mean())
         noted["entropy"] = -float(policy.log_density(fresh.before, fresh.actions).mean())
+        noted["at_bounds"] = policy.frame.share_at_bounds(fresh.actions)
         noted["environment_steps"] = float((number + 1) * s.episodes * s.horizon)
         for name in HISTORY:
             self.history[name].append(noted[name])
@@ -305,11 +336,12 @@ class _Run:
         """Adam on the loss of one batch, with densities that stay; then what the weights are."""
         import torch
 
-        batch, inputs = self.memory.batch, self._inputs(self.memory.batch)
+        batch = self.memory.batch()
+        inputs = self._inputs(batch)
         n = len(self.memory.demos.states)
         start = torch.from_numpy(self.actor.values(batch.states[:, :1])[:, 0] * self.actor.unit)
         try:
-            densities = _densities(self._numbers(inputs, start), self.memory.log_density, n)
+            densities = _densities(self._numbers(inputs, start), self.memory.log_density(), n)
             fixed = torch.from_numpy(densities)
             for _ in range(self.settings.reward_steps):
                 totals = self._totals(inputs, start)
@@ -388,11 +420,15 @@ class _Run:
         """To where the run was when it was saved.
 
         Raises:
-            ValueError: when the file is something else, or the run went on for longer.
+            ValueError: when the file is something else or not whole, or the run went on for longer.
         """
         part = checkpoints.part
         arrays = checkpoints.read(path, KIND, self.identity)
         history = part(arrays, "history")
+        if {name: len(each) for name, each in history.items()} != dict.fromkeys(
+            HISTORY, len(history.get("return", ()))
+        ):
+            raise ValueError(f"checkpoint {os.fspath(path)!r} has an incomplete history")
         if len(history["return"]) > iterations:
             raise ValueError(
                 f"checkpoint {os.fspath(path)!r} has {len(history['return'])} iterations behind "
@@ -471,9 +507,11 @@ def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
 
 def _takes_actions(net: Any, shown: Trajectories) -> bool:
     """Whether a reward is one of states and actions; else it is one of states."""
+    import torch
+
     d, m = shown.states.shape[-1], shown.actions.shape[-1]
     n_inputs = getattr(net, "n_inputs", None)
-    if not hasattr(net, "parameters") or n_inputs is None:
+    if not isinstance(net, torch.nn.Module) or n_inputs is None:
         raise ValueError(f"reward_net is {net!r}; expected a torch module with n_inputs")
     if n_inputs not in (d, d + m):
         raise ValueError(
@@ -488,12 +526,40 @@ def _identity(settings: _Settings, env: Any, shown: Trajectories, net: nn.Module
     numbers = [each.detach().cpu().numpy() for each in net.state_dict().values()]
     return {
         **asdict(settings),
-        "env": str(getattr(getattr(env, "spec", None), "id", None)),
-        "env.observation_space": str(env.observation_space),
-        "env.action_space": str(env.action_space),
+        **_environment(env),
         "demos": _digest(shown),
         "reward_net": f"{net!r} with weights {_digest(numbers)}",
     }
+
+
+def _environment(env: Any) -> dict[str, str]:
+    """What can be known of an environment; where its objects lie in memory is left out."""
+    spec = getattr(env, "spec", None)
+    settings = getattr(spec, "kwargs", None) or {}
+    known = {
+        "env": str(getattr(spec, "id", None)),
+        "env.kwargs": json.dumps(settings, sort_keys=True, default=_plain),
+        "env.wrappers": str(getattr(spec, "additional_wrappers", ())),
+        "env.observation_space": str(env.observation_space),
+        "env.action_space": str(env.action_space),
+    }
+    return {name: re.sub(r" at 0x[0-9a-f]+", "", text) for name, text in known.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else repr(value)
+
+
+def _file(checkpoint: Any) -> Path | None:
+    """A path at which a file is or can be."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise ValueError(f"checkpoint is {checkpoint!r}; expected a path")
+    path = Path(checkpoint)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"checkpoint is {str(path)!r}; expected a file in a folder that exists")
+    return path
 
 
 def _digest(arrays: Iterable[Array]) -> str:
@@ -501,20 +567,3 @@ def _digest(arrays: Iterable[Array]) -> str:
     for each in arrays:
         content.update(f"{each.dtype}{each.shape}".encode() + np.ascontiguousarray(each).tobytes())
     return content.hexdigest()[:16]
-
-
-def _counting(first: int, last: int, progress: bool) -> Iterable[int]:
-    if not progress:
-        return range(first, last)
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError('progress=True needs tqdm: pip install "irl_lib[progress]"') from None
-    bar: Iterable[int] = tqdm(
-        range(first, last),
-        desc="guided_cost_learning",
-        unit=" iterations",
-        initial=first,
-        total=last,
-    )
-    return bar

@@ -33,7 +33,8 @@ def mixture_log_density(log_densities: ArrayLike, counts: ArrayLike) -> Array:
         counts: ``(K,)``: how many samples of the batch each has drawn.
 
     Raises:
-        ValueError: for shapes that don't fit, negative counts, or none above 0.
+        ValueError: for shapes that don't fit; for NaN, or a density that is infinite; for counts
+            that are negative or not finite, or none above 0.
 
     Implements: eq-importance-weight
 
@@ -42,12 +43,15 @@ def mixture_log_density(log_densities: ArrayLike, counts: ArrayLike) -> Array:
         >>> np.exp(two).round(6)
         array([0.4 , 0.25])
     """
-    logs, drawn = np.asarray(log_densities, dtype=np.float64), check_numbers("counts", counts)
-    if logs.ndim != 2 or drawn.shape != logs.shape[1:] or np.isnan(logs).any():
+    logs, drawn = check_numbers("log_densities", log_densities), check_numbers("counts", counts)
+    if logs.ndim != 2 or drawn.shape != logs.shape[1:] or not drawn.size:
         raise ValueError(
-            f"log_densities has shape {logs.shape} and counts {drawn.shape}; expected (M, K), "
-            "without NaN, and (K,)"
+            f"log_densities has shape {logs.shape} and counts {drawn.shape}; expected (M, K) and "
+            "(K,), with K at least 1"
         )
+    if np.isnan(logs).any() or (logs == np.inf).any():
+        raise ValueError("log_densities has NaN or infinity; expected numbers or minus infinity")
+    check_array("counts", drawn, drawn.shape)
     if drawn.min() < 0.0 or drawn.sum() <= 0.0:
         raise ValueError(f"counts is {drawn.tolist()}; expected numbers >= 0, one of them above 0")
     with np.errstate(divide="ignore"):
@@ -88,7 +92,8 @@ def model_log_density(
 
     With a share :math:`\lambda` of demonstrations in the batch, no weight under the mixture,
     :math:`p_\theta / (\lambda p_\theta + (1 - \lambda) q)`, is above :math:`1 / \lambda`; and of
-    all weight, N demonstrations have (N + 1) / (N + 2) at most.
+    all weight, N demonstrations have (N + 1) / (N + 2) at most, as long as the reward is the one
+    for which the densities were computed.
 
     Args:
         rewards: ``(M,)``, of whole trajectories.
@@ -126,6 +131,9 @@ def reward_loss(demo_rewards: Tensor, rewards: Tensor, log_densities: Tensor) ->
         rewards: ``(M,)``, of whole sampled trajectories, the demonstrations among them.
         log_densities: ``(M,)``, of the mixture that they came from.
 
+    Raises:
+        ValueError: for shapes that don't fit, or what is not finite, naming the sample.
+
     Implements: eq-importance-gradient, eq-importance-weight
 
     Example:
@@ -136,17 +144,30 @@ def reward_loss(demo_rewards: Tensor, rewards: Tensor, log_densities: Tensor) ->
     """
     import torch
 
-    log_z: Tensor = torch.logsumexp(rewards - log_densities, dim=0) - np.log(len(rewards))
-    return log_z - demo_rewards.mean()
+    if demo_rewards.ndim != 1 or rewards.ndim != 1 or rewards.shape != log_densities.shape:
+        shapes = [tuple(each.shape) for each in (demo_rewards, rewards, log_densities)]
+        raise ValueError(
+            f"demo_rewards, rewards and log_densities have the shapes {shapes[0]}, {shapes[1]} and "
+            f"{shapes[2]}; expected (N,) and twice (M,)"
+        )
+    log_z: Tensor = torch.logsumexp(rewards - log_densities, dim=0) - np.log(len(rewards) or 1)
+    loss = log_z - demo_rewards.mean()
+    if not torch.isfinite(loss):  # which it isn't without samples either
+        _pair(rewards.detach().numpy(), log_densities.detach().numpy())
+        shown = demo_rewards.detach().numpy()
+        check_array("demo_rewards", shown, (shown.size or 1,))
+        raise ValueError("the loss is not finite, although rewards and densities are")
+    return loss
 
 
 def _pair(rewards: ArrayLike, log_densities: ArrayLike) -> tuple[Array, Array]:
-    totals, logs = (np.asarray(each, dtype=np.float64) for each in (rewards, log_densities))
+    totals, logs = check_numbers("rewards", rewards), check_numbers("log_densities", log_densities)
     if totals.ndim != 1 or totals.shape != logs.shape or not totals.size:
         raise ValueError(
             f"rewards has shape {totals.shape} and log_densities {logs.shape}; expected (M,) twice"
         )
-    wrong = np.flatnonzero(~np.isfinite(totals - logs))
+    with np.errstate(invalid="ignore"):  # infinity less infinity, which is named below
+        wrong = np.flatnonzero(~np.isfinite(totals - logs))
     if wrong.size:
         j = wrong[0]
         raise ValueError(

@@ -45,6 +45,7 @@ from irl_lib.mdp import (
     check_real,
     feature_matrix,
 )
+from irl_lib.progress import bar
 
 if TYPE_CHECKING:  # torch is needed for networks only
     from torch import nn
@@ -229,12 +230,15 @@ def deep_max_ent(
         objective: ``"likelihood"``: the mean over trajectories of
             :math:`\sum_t \gamma^t \log \pi_\theta(a_t|s_t)`, which is at most 0; or ``"dual"``:
             :math:`\mathbb{E}_{\mathcal{D}} \sum_t \gamma^t r_\theta - \mathbb{E} V_0`, that of
-            :func:`max_ent`.  They are the same for the occupancy of a policy.  Demonstrations have
+            :func:`max_ent`.  They are the same for the occupancy of a policy.  The likelihood is
+            that of the actions shown; the dual has who has terminated stay in the absorbing state,
+            all actions alike.  Demonstrations have
             some luck in a random world; a flexible reward then takes the dual towards infinity,
             unless ``l2`` stops it.
-        l2: weight of half the squared norm of the parameters.
+        l2: weight of half the squared norm of the parameters, biases included (which
+            :func:`irl_lib.guided_cost.guided_cost_learning` leaves out).
         tolerance: on the gradient norm.
-        max_iterations: of L-BFGS.
+        max_iterations: of L-BFGS, the start included.
         progress: show a progress bar (needs tqdm).
 
     Returns:
@@ -267,7 +271,7 @@ class _DeepLog:
         self.problem, self.tolerance = problem, tolerance
         self.rows: list[tuple[float, float]] = []
         self.hopeless = False
-        self.bar: Any = _progress_bar("deep_max_ent") if progress else None
+        self.bar: Any = bar("deep_max_ent", "iterations") if progress else None
 
     def __enter__(self) -> _DeepLog:
         return self
@@ -418,7 +422,7 @@ class _Log:
         self.rows: list[tuple[float, float, float]] = []
         self.trail: list[Array] = []
         self.hopeless = False
-        self.bar: Any = _progress_bar("max_ent") if progress else None
+        self.bar: Any = bar("max_ent", "iterations") if progress else None
 
     def __enter__(self) -> _Log:
         return self
@@ -449,14 +453,6 @@ class _Log:
         table = np.array(self.rows).reshape(-1, 3)
         names = ("objective", "gradient_norm", "weight_norm")
         return {name: table[:, i].copy() for i, name in enumerate(names)}
-
-
-def _progress_bar(name: str) -> Any:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install irl-lib[progress]") from None
-    return tqdm(desc=name, unit=" iterations")
 
 
 def _gradient_ascent(log: _Log, weights: Array, step_size: float, max_iterations: int) -> Array:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -339,6 +339,13 @@ def check_count(name: str, value: Any) -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
     return int(value)
+
+
+def check_sizes(name: str, value: Any) -> tuple[int, ...]:
+    """``value`` as whole numbers, each at least 1; there may be none."""
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}; expected a sequence of whole numbers")
+    return tuple(check_count(f"{name}[{i}]", size) for i, size in enumerate(value))
 
 
 def check_seed(seed: Any) -> np.random.Generator:

@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irl_lib.mdp import MDP, Array, check_array, check_count, check_numbers, check_real
+from irl_lib.mdp import (
+    MDP,
+    Array,
+    check_array,
+    check_count,
+    check_numbers,
+    check_real,
+    check_sizes,
+)
 
 try:
     import torch
@@ -46,9 +54,9 @@ def mlp(sizes: Sequence[int], rng: torch.Generator) -> nn.Sequential:
         >>> [tuple(p.shape) for p in net.parameters()]
         [(64, 4), (64,), (2, 64), (2,)]
     """
-    numbers = [check_count(f"sizes[{i}]", size) for i, size in enumerate(sizes)]
+    numbers = check_sizes("sizes", sizes)
     if len(numbers) < 2:
-        raise ValueError(f"sizes is {list(sizes)}; expected at least inputs and outputs")
+        raise ValueError(f"sizes is {list(numbers)}; expected at least inputs and outputs")
     check_torch_rng(rng)
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(numbers):
@@ -111,7 +119,8 @@ class PolicyNet(nn.Module):
         scale: ArrayLike | None = None,
     ) -> None:
         super().__init__()
-        self.n_inputs, self.hidden = check_count("n_inputs", n_inputs), tuple(hidden)
+        self.n_inputs = check_count("n_inputs", n_inputs)
+        self.hidden = check_sizes("hidden", hidden)
         self.discrete = n_actions is not None
         self.n_outputs = _outputs(n_actions, action_size, sd)
         self.body = mlp([self.n_inputs, *self.hidden, self.n_outputs], rng)
@@ -219,7 +228,8 @@ class RewardNet(nn.Module):
         scale: ArrayLike | None = None,
     ) -> None:
         super().__init__()
-        self.n_inputs, self.hidden = check_count("n_inputs", n_inputs), tuple(hidden)
+        self.n_inputs = check_count("n_inputs", n_inputs)
+        self.hidden = check_sizes("hidden", hidden)
         self.body = mlp([self.n_inputs, *self.hidden, 1], rng)
         _add_unit(self, self.n_inputs, centre, scale)
 
@@ -284,7 +294,8 @@ class MapRewardNet(nn.Module):
         scale: ArrayLike | None = None,
     ) -> None:
         super().__init__()
-        self.n_inputs, self.hidden = check_count("n_inputs", n_inputs), tuple(hidden)
+        self.n_inputs = check_count("n_inputs", n_inputs)
+        self.hidden = check_sizes("hidden", hidden)
         self.shape = _check_map_shape(shape)
         self.window = check_count("window", window)
         if self.window % 2 == 0:
@@ -339,7 +350,8 @@ def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
         ``(S, A)``; zero in absorbing states where episodes end there.
 
     Raises:
-        ValueError: for features or rewards of another shape, or that are not finite.
+        ValueError: for features or rewards of another shape, or that are not finite; or when
+            ``reward_net`` is no torch module.
 
     Example:
         >>> from irl_lib.worlds import objectworld
@@ -348,7 +360,9 @@ def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
         >>> reward_table(world.mdp, net, world.features).shape
         (64, 5)
     """
-    kind = next(reward_net.parameters()).dtype
+    if not isinstance(reward_net, nn.Module):
+        raise ValueError(f"reward_net is {reward_net!r}; expected a torch.nn.Module")
+    kind = next((each.dtype for each in reward_net.parameters()), torch.float64)
     with torch.no_grad():
         table = reward_tensor(mdp, reward_net, input_tensor(mdp, features).to(kind))
     return check_array("reward_net(features)", table.double().numpy(), tuple(table.shape))
@@ -370,9 +384,11 @@ def reward_tensor(mdp: MDP, reward_net: nn.Module, inputs: Tensor) -> Tensor:
     """``(S, A)``: the rewards of checked inputs, ready for ``backward()``.
 
     Raises:
-        ValueError: when the network returns another shape.
+        ValueError: when the network returns another shape, or no tensor.
     """
     rewards: Tensor = reward_net(inputs)
+    if not isinstance(rewards, Tensor):
+        raise ValueError(f"reward_net returns {type(rewards).__name__}; expected a torch.Tensor")
     if rewards.shape != inputs.shape[:-1]:
         raise ValueError(
             f"reward_net returns {tuple(rewards.shape)} for features {tuple(inputs.shape)}; "

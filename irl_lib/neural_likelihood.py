@@ -15,13 +15,14 @@ References: Ziebart (2010); Wulfmeier, Ondrúška and Posner (2015).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize
 
 from irl_lib import planning
+from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP, Array, check_array, check_real
 from irl_lib.networks import input_tensor, reward_tensor
 from irl_lib.table_likelihood import Shown, shown_by, table_objective
@@ -87,10 +88,9 @@ class NeuralLikelihood:
         if not self.trained:
             raise ValueError("reward_net has no parameters to train; expected at least one")
         self.l2 = check_real("l2", l2, 0.0)
-        self.tasks = [
-            Task(m, input_tensor(m, phi), shown_by(m, shown, objective))
-            for m, shown, phi in _aligned(mdp, demos, features)
-        ]
+        given = _aligned(mdp, demos, features)
+        where = [""] if isinstance(mdp, MDP) else [f"map {i}: " for i in range(len(given))]
+        self.tasks = [_task(*each, objective) for each in zip(where, given, strict=True)]
         for reward in self.rewards():
             check_array("reward_net(features)", reward, reward.shape)
 
@@ -218,9 +218,25 @@ def _l_bfgs(
     return _Path(points, done)
 
 
+def _task(where: str, given: tuple[MDP, Any, Any], objective: str) -> Task:
+    """A task; an error begins with ``where``."""
+    mdp, demos, features = given
+    try:
+        return Task(mdp, input_tensor(mdp, features), shown_by(mdp, demos, objective))
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from error
+
+
 def _aligned(mdp: Any, demos: Any, features: Any) -> list[tuple[MDP, Any, Any]]:
     if isinstance(mdp, MDP):
         return [(mdp, demos, features)]
+    if not isinstance(mdp, Sequence) or not all(isinstance(each, MDP) for each in mdp):
+        raise ValueError(f"mdp is {mdp!r}; expected an MDP, or a sequence of them")
+    for name, each in (("demos", demos), ("features", features)):
+        if isinstance(each, Demonstrations) or not isinstance(each, Sequence | np.ndarray):
+            raise ValueError(
+                f"{name} is {each!r}; expected a sequence of {len(mdp)}, one for each MDP"
+            )
     lengths = [len(each) for each in (mdp, demos, features)]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise ValueError(

@@ -6,7 +6,7 @@ Gymnasium itself is not imported; whatever has its ``reset`` and ``step`` will d
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import copy
 from math import isfinite
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from irl_lib import spaces
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import Array, check_count, check_distribution, check_real
+from irl_lib.progress import counted
 
 Policy = Callable[[Any, np.random.Generator], Any]
 
@@ -78,7 +79,8 @@ def rollout(
     check_environment(env)
     act, source = _as_function(env, policy), check_episode_seed(seed)
     limit, count = episode_limit(env, max_steps), check_count("n", n)
-    episodes = [_episode(env, act, source, i, limit) for i in _counting(count, progress)]
+    numbers_of = counted("rollout", "episodes", count, shown=progress)
+    episodes = [_episode(env, act, source, i, limit) for i in numbers_of]
     return Demonstrations(
         [np.array(each.states) for each in episodes],
         [np.array(each.actions) for each in episodes],
@@ -133,7 +135,7 @@ def _seen(space: Any, observation: Any, i: int, t: int) -> Any:
     if space.shape == ():
         if spaces.holds_number(space, seen):
             return int(seen)
-    elif seen.shape == space.shape and np.isfinite(seen).all():
+    elif seen.shape == space.shape and seen.dtype.kind in "biuf" and np.isfinite(seen).all():
         return seen.astype(np.float64)
     raise ValueError(
         f"episode {i}, step {t}: the environment returned the observation {observation!r}; "
@@ -159,7 +161,7 @@ def _chosen(space: Any, action: Any, i: int, t: int) -> Any:
 
 
 def _paid(reward: Any, i: int, t: int) -> float:
-    if not isfinite(reward):
+    if not isinstance(reward, numbers.Real) or not isfinite(reward):
         raise ValueError(f"episode {i}, step {t}: the environment paid {reward!r}")
     return float(reward)
 
@@ -219,14 +221,3 @@ def check_episode_seed(seed: Any) -> int:
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed is {seed!r}; expected a whole number >= 0")
     return int(seed)
-
-
-def _counting(n: int, progress: bool) -> Iterable[int]:
-    if not progress:
-        return range(n)
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install irl-lib[progress]") from None
-    bar: Iterable[int] = tqdm(range(n), desc="rollout", unit=" episodes")
-    return bar

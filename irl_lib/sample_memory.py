@@ -58,13 +58,11 @@ class Memory:
             for row in self.log_densities:
                 del row[0]
 
-    @property
     def batch(self) -> Trajectories:
         """All samples, and then the demonstrations."""
         states, actions = zip(*self.samples, self.demos, strict=True)
         return Trajectories(np.concatenate(states), np.concatenate(actions))
 
-    @property
     def log_density(self) -> Array:
         """``(M,)``: of the batch, under the mixture of the policies."""
         rows = zip(self.log_densities, self.of_demos, strict=True)

@@ -70,8 +70,8 @@ class SoftActor:
                 _TimedPolicy,
                 _Spaces(len(frame.centre) + 1, len(frame.low)),
                 learning_rate=learning_rate,
-                n_steps=2,
-                batch_size=2,
+                n_steps=2,  # of a buffer that is never filled
+                batch_size=2,  # which it would warn of, were it more than that buffer holds
                 n_epochs=epochs,
                 gamma=1.0,
                 ent_coef=0.0,
@@ -104,8 +104,9 @@ class SoftActor:
         inputs = self.frame.inputs(before, np.arange(self.frame.horizon))
         columns = inputs, numbers, values, gaussian, advantages, advantages + values
         rows = Rows(*(_tensor(each).flatten(0, 1) for each in columns))
-        self.model.rollout_buffer = Rounds(rows, rng)  # type: ignore[assignment]
-        self.model.train()
+        model: Any = self.model
+        model.rollout_buffer = Rounds(rows, rng)
+        model.train()
 
     def values(self, states: Array) -> Array:
         """``(N, T')``: the critic's soft values of states ``(N, T', d)`` from step 0 on, in units.
@@ -198,7 +199,7 @@ class _Spaces(Env[NDArray[np.float32], NDArray[np.float32]]):
 def seeded_torch(seed: int) -> Iterator[None]:
     """Torch's global random numbers are those of a seed meanwhile, and untouched afterwards."""
     outside = torch.get_rng_state()
-    torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    torch.set_rng_state(torch.Generator().manual_seed(seed % 2**64).get_state())
     try:
         yield
     finally:

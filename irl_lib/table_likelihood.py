@@ -15,7 +15,8 @@ sources: a difference of visitations, one number for each state and action.  The
 - **likelihood**: :math:`b(s') = \sum_a \rho_E(s',a) - \gamma \sum_{s,a} \rho_E(s,a) P(s'|s,a)`,
   wherever the expert's visits do not follow from its earlier ones: where it started, and where
   chance took it.  With it :math:`L = \mathbb{E} \sum_t \gamma^t \log \pi_r(a_t|s_t)`, the
-  log-likelihood of the actions that were shown, which is never above 0.
+  log-likelihood of the actions that were shown, which is never above 0.  They may end early, by
+  truncation or in an absorbing state, where nothing counts that nobody did.
 
 When :math:`\rho_E` is the occupancy of a policy, they are the same.  That of finitely many
 demonstrations in a random world is not: no policy is that lucky.  Then the dual has no maximum
@@ -91,12 +92,12 @@ def shown_by(mdp: MDP, demos: Demonstrations | ArrayLike, objective: str) -> Sho
 
     Raises:
         ValueError: for another objective, or bad demonstrations; demonstrations that were truncated
-            early are bad for the dual only.
+            early are bad for the dual only, which has the others stay in their absorbing state.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"objective is {objective!r}; expected one of {', '.join(OBJECTIVES)}")
     if objective == "likelihood" and isinstance(demos, Demonstrations):
-        occupancy = demos.occupancy(mdp)  # of any length
+        occupancy = _as_shown(mdp, demos)
         by_step = mdp.horizon is not None
         return Shown(occupancy, _residuals(mdp, demos) if by_step else _residual(mdp, occupancy))
     occupancy = complete_occupancy(mdp, demos)
@@ -134,6 +135,18 @@ def _at_the_start(mdp: MDP) -> Array:
     return sources
 
 
+def _as_shown(mdp: MDP, demos: Demonstrations) -> Array:
+    """``(S, A)``: what was done, and nothing after a trajectory's end; discounted."""
+    demos.check(mdp)
+    step = demos.steps()
+    weights = mdp.discount**step.time
+    if mdp.episodic:
+        weights = weights * ~mdp.absorbing[step.state]
+    total = np.zeros((mdp.n_states, mdp.n_actions))
+    np.add.at(total, (step.state, step.action), weights)
+    return total / len(demos)
+
+
 def _residual(mdp: MDP, occupancy: Array) -> Array:
     """``(S,)``: visits that do not follow from earlier ones."""
     return np.asarray(occupancy.sum(axis=1) - mdp.discount * mdp.flow(occupancy))
@@ -149,10 +162,8 @@ def _residuals(mdp: MDP, demos: Demonstrations) -> Array:
 
 
 def _visits(mdp: MDP, demos: Demonstrations) -> Array:
-    """``(T, S, A)``: the mean over trajectories; what has terminated stays, all actions alike."""
+    """``(T, S, A)``: the mean over trajectories, of what was done; not discounted."""
     step, share = demos.steps(), 1.0 / len(demos)
     visits = np.zeros((mdp.horizon or 0, mdp.n_states, mdp.n_actions))
     np.add.at(visits, (step.time, step.state, step.action), share)
-    for i in np.flatnonzero(demos.terminated):
-        visits[len(demos.actions[i]) :, demos.states[i][-1]] += share / mdp.n_actions
     return visits

@@ -93,13 +93,24 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         checkpoints.read(tmp_path / "other.npz", "kind", {})
     with pytest.raises(FileNotFoundError):
         checkpoints.read(tmp_path / "none", "kind", {})
+    with pytest.raises(ValueError, match="is a folder; expected a file"):
+        checkpoints.read(tmp_path, "kind", {})
+
+
+def test_a_file_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
+    checkpoints.write(tmp_path / "c", "kind", {}, {"x": np.zeros(1), "y": np.ones(1)})
+    with np.load(tmp_path / "c") as file:
+        rest = {name: file[name] for name in file.files if name != "y"}
+    np.savez(tmp_path / "d.npz", **rest)
+    with pytest.raises(ValueError, match="is not what was written; it differs in y"):
+        checkpoints.read(tmp_path / "d.npz", "kind", {})
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "c"
     checkpoints.write(path, "kind", {}, {"x": np.zeros(1)})
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="pickle"):
+    with pytest.raises(ValueError, match="array 'x' holds objects; expected numbers"):
         checkpoints.write(path, "kind", {}, {"x": np.array([object()])})
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["c"]

@@ -18,7 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irl_lib import max_ent, rollouts
+from irl_lib import max_ent, rollouts, worlds
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.guided_cost import (
     HISTORY,
@@ -205,11 +205,27 @@ def test_the_loss_survives_large_rewards(shift: float) -> None:
     assert abs(loss.item() - reward_loss(rewards[:3] - shift, rewards - shift, logs).item()) < 1e-9
 
 
+def loss_of(*parts: Any) -> torch.Tensor:
+    return reward_loss(*(torch.tensor(np.asarray(each, dtype=float)) for each in parts))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: mixture_log_density(np.zeros((3, 2)), [1, 1, 1]), r"shape \(3, 2\) and counts"),
-        (lambda: mixture_log_density(np.full((3, 2), np.nan), [1, 1]), "without NaN"),
+        (lambda: mixture_log_density(np.full((3, 2), np.nan), [1, 1]), "has NaN or infinity"),
+        (lambda: mixture_log_density([[np.inf, 0.0]], [1, 1]), "numbers or minus infinity"),
+        (lambda: mixture_log_density(np.zeros((2, 0)), []), "with K at least 1"),
+        (lambda: mixture_log_density([[0.0, 0.0]], [np.inf, 1.0]), "counts is inf"),
+        (lambda: mixture_log_density([[0.0]], [np.nan]), "counts is nan"),
+        (lambda: log_weights(np.array([1j]), [0.0]), "rewards has entries of type complex"),
+        (lambda: log_weights([0.0], ["x"]), "log_densities has entries of type"),
+        (lambda: loss_of([1.0, 1.0], np.zeros(4), np.zeros((4, 1))), r"\(4,\) and \(4, 1\)"),
+        (lambda: loss_of([1.0], [np.nan, 0.0], [0.0, 0.0]), "weight of sample 0 is not finite"),
+        (lambda: loss_of([1.0], [0.0], [-np.inf]), "weight of sample 0 is not finite"),
+        (lambda: loss_of([np.nan], [0.0], [0.0]), "demo_rewards is nan"),
+        (lambda: loss_of([], [0.0], [0.0]), r"demo_rewards has shape \(0,\)"),
+        (lambda: loss_of([1.0], [], []), r"expected \(M,\) twice"),
         (lambda: mixture_log_density(np.zeros((3, 2)), [1, -1]), "expected numbers >= 0"),
         (lambda: mixture_log_density(np.zeros((3, 2)), [0, 0]), "one of them above 0"),
         (lambda: log_weights(np.zeros(3), np.zeros(2)), r"\(3,\) and log_densities \(2,\)"),
@@ -230,13 +246,19 @@ def test_bad_weights(call: Any, message: str) -> None:
 HORIZON = 5
 
 
+def spec_of(**settings: Any) -> Any:
+    """The description of a line."""
+    make = gymnasium.envs.registration.EnvSpec
+    return make("Line-v0", max_episode_steps=HORIZON, kwargs=settings)
+
+
 class Line(gymnasium.Env):
     """A point on a line that moves by half of its action, from -2 to 2; it is paid by place."""
 
     def __init__(self, **changes: Any) -> None:
         self.observation_space = gymnasium.spaces.Box(-9.0, 9.0, (1,), np.float32)
         self.action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
-        self.spec = gymnasium.envs.registration.EnvSpec("Line-v0", max_episode_steps=HORIZON)
+        self.spec = spec_of()
         self.nan_at = self.ends_at = self.cut_at = 10**9
         vars(self).update(changes)
 
@@ -326,6 +348,8 @@ def test_the_history_is_what_it_says() -> None:
     history = found.history
     assert tuple(history) == HISTORY
     assert all(values.shape == (4,) for values in history.values())
+    bounds = np.abs(np.stack(told[-1].samples.actions)) > 2.0 * (1.0 - 1e-4)
+    assert history["at_bounds"][-1] == pytest.approx(bounds.mean(), abs=1e-12)
     assert history["batch_size"].tolist() == [12.0, 16.0, 16.0, 16.0]
     assert history["environment_steps"].tolist() == [20.0, 40.0, 60.0, 80.0]
     assert [each.number for each in told] == [0, 1, 2, 3]
@@ -502,12 +526,26 @@ def _iterations_in(path: Path) -> int:
         ({"l2": 0.5}, "made with l2 = 0.01; here it is 0.5"),
         ({"reward_net": net(seed=1)}, "made with reward_net = "),
         ({"demos": demonstrations_on(Line(), 7)}, "made with demos = "),
+        ({"env": Line(spec=spec_of(gain=np.ones(2)))}, "made with env.kwargs = '{}'; here it is"),
     ],
 )
 def test_a_checkpoint_of_another_run(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     learn(1, checkpoint=tmp_path / "c.npz")
     with pytest.raises(ValueError, match=message):
         learn(2, checkpoint=tmp_path / "c.npz", **changes)
+
+
+def test_environments_are_known_by_their_settings(tmp_path: Path) -> None:
+    """Those that a function among them has are known again, wherever it lies in memory."""
+    path = tmp_path / "c.npz"
+    learn(1, checkpoint=path, env=Line(spec=spec_of(f=lambda: 1, gain=np.float32(2.0))))
+    learn(2, checkpoint=path, env=Line(spec=spec_of(f=lambda: 1, gain=np.float32(2.0))))
+    mazes = [worlds.point_maze(max_steps=4, walls=(), stride=stride) for stride in (0.1, 0.05)]
+    demos = rollouts.rollout(mazes[0], lambda seen, rng: rng.uniform(-1.0, 1.0, 2), 3, seed=0)
+    settings = {"demos": demos, "reward_net": net(2), "checkpoint": tmp_path / "maze.npz"}
+    learn(1, env=mazes[0], **settings)
+    with pytest.raises(ValueError, match=r"made with env\.kwargs = .*0\.1.*; here it is .*0\.05"):
+        learn(2, env=mazes[1], **settings)
 
 
 # --- what is refused, and warned of -------------------------------------------------------------
@@ -519,6 +557,26 @@ class Other(Line):
     def __init__(self, **spaces: Any) -> None:
         super().__init__()
         vars(self).update(spaces)
+
+
+class Shaped(torch.nn.Linear):
+    """A reward that returns something."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(1, 1)
+        self.n_inputs, self.function = 1, function
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """Whatever it was given."""
+        return self.function(inputs)
+
+
+class Dropped(RewardNet):
+    """A reward with dropout."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Half of the inputs, where it trains."""
+        return super().forward(torch.nn.functional.dropout(inputs, training=self.training))
 
 
 BOX = gymnasium.spaces.Box
@@ -555,6 +613,15 @@ BOX = gymnasium.spaces.Box
         ({"policy_epochs": 0}, "policy_epochs is 0"),
         ({"l2": -1.0}, "l2 is -1.0"),
         ({"hidden": (8, 0)}, r"hidden\[1\] is 0"),
+        ({"hidden": 8}, "hidden is 8; expected a sequence"),
+        ({"callback": 3}, "callback is 3; expected a function"),
+        ({"checkpoint": 3}, "checkpoint is 3; expected a path"),
+        ({"checkpoint": ""}, "checkpoint is '.'; expected a file in a folder that exists"),
+        ({"checkpoint": "no/such/folder/c"}, "checkpoint is 'no/such/folder/c'; expected a file"),
+        ({"reward_net": Shaped(lambda x: x)}, r"returns .*\[8, 5, 1\]\) for inputs \(8, 5, 1\)"),
+        ({"reward_net": Shaped(lambda x: x.sum())}, r"returns torch.Size\(\[\]\) for inputs"),
+        ({"reward_net": Shaped(lambda x: 0.0)}, "returns float for inputs"),
+        ({"reward_net": net().requires_grad_(False)}, "no parameters to train"),
         ({"min_effective_share": 2.0}, r"min_effective_share is 2.0; expected a number in \[0, 1"),
         ({"seed": -1}, "seed is -1"),
     ],
@@ -571,6 +638,47 @@ def test_demonstrations_that_end_early_or_are_of_numbers() -> None:
     numbers = Demonstrations([[0] * 6], [[0] * 5])
     with pytest.raises(ValueError, match="whole numbers"):
         learn(demos=numbers)
+
+
+def test_dropout_does_not_draw_and_what_is_frozen_stays() -> None:
+    reward, outside = Dropped(1, torch.Generator().manual_seed(0), (8,)), torch.get_rng_state()
+    next(reward.parameters()).requires_grad_(False)
+    found = learn(2, reward_net=reward)
+    assert torch.equal(outside, torch.get_rng_state())
+    before, after = (list(each.parameters()) for each in (reward, found.reward))
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)][:2] == [True, False]
+    assert reward.training
+
+
+def test_a_checkpoint_without_part_of_its_history_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.npz"
+    learn(2, checkpoint=path)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **arrays | {"history/return": np.zeros(0)})
+    with pytest.raises(ValueError, match="has an incomplete history"):
+        learn(3, checkpoint=path)
+
+
+def test_large_seeds() -> None:
+    assert same(learn(1, seed=2**64 + 3), learn(1, seed=2**64 + 3))
+
+
+def test_demonstrations_on_the_bounds_are_learned() -> None:
+    """They are where no policy's density is; all the same the reward has a gradient."""
+
+    def full_speed(observation: Any, rng: np.random.Generator) -> Array:
+        return np.array([1.0, np.clip(0.3 * rng.normal(), -1.0, 1.0)])
+
+    env = worlds.point_maze(max_steps=10, walls=())
+    demos = rollouts.rollout(env, full_speed, 10, 0)
+    settings = {"iterations": 15, "episodes": 20, "hidden": (32,)}
+    reward = RewardNet(4, torch.Generator().manual_seed(0), (32,))
+    found = guided_cost_learning(env, demos, reward, 0, **settings)
+    actions = np.concatenate(rollouts.rollout(env, found.policy, 30, 5).actions)
+    shares = found.history["demonstrations_weight"]
+    assert actions[:, 0].mean() > 0.5
+    assert shares.max() < 0.99
 
 
 def test_a_reward_that_runs_off_is_refused_with_its_iteration() -> None:

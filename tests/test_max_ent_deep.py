@@ -315,12 +315,9 @@ def test_truncated_demonstrations_have_a_likelihood_and_no_dual() -> None:
         max_ent.deep_max_ent(world.mdp, net, demos, world.features, "dual")
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("horizon", [None, 7])
-def test_terminated_flags_and_explicit_absorbing_states_agree(
-    objective: str, horizon: int | None
-) -> None:
-    """T7: staying to the end, once with each action, is what the flag stands for."""
+def test_terminated_flags_and_explicit_absorbing_states_agree(horizon: int | None) -> None:
+    """T7: staying to the end, once with each action, is what the flag stands for in the dual."""
     discount = 0.5 if horizon is None else 0.9
     world = worlds.gridworld(
         3, goals=[(2, 2)], slip=0.0, seed=1, discount=discount, horizon=horizon
@@ -333,11 +330,41 @@ def test_terminated_flags_and_explicit_absorbing_states_agree(
         [np.r_[path, np.full(rest, 8)]] * 4, [np.r_[acts, np.full(rest, a)] for a in range(4)]
     )
     found = [
-        table_objective(mdp, shown_by(mdp, demos, objective), world.reward)
+        table_objective(mdp, shown_by(mdp, demos, "dual"), world.reward)
         for demos in (flagged, explicit)
     ]
     assert found[0].value == pytest.approx(found[1].value, abs=1e-12)
     np.testing.assert_allclose(found[0].gradient, found[1].gradient, atol=1e-12)
+
+
+@pytest.mark.parametrize(("discount", "horizon"), [(0.9, None), (1.0, None), (0.9, 7), (1.0, 5)])
+@pytest.mark.parametrize("terminated", [True, False])
+def test_only_what_was_shown_has_a_likelihood(
+    discount: float, horizon: int | None, terminated: bool
+) -> None:
+    """Of who has arrived, too, action by action; its gradient against differences of that sum."""
+    world = worlds.gridworld(
+        3, goals=[(2, 2)], slip=0.2, seed=1, discount=discount, horizon=horizon
+    )
+    paths, acts = ([2, 5, 8], [5, 4, 5, 8]), ([1, 1], [3, 0, 1])
+    demos = Demonstrations(paths, acts, [terminated] * 2)
+
+    def by_hand(reward: Array) -> float:
+        plan = planning.unchecked_soft_plan(world.mdp, reward).policy
+        pi = plan if horizon is not None else [plan] * 3
+        return sum(
+            discount**t * np.log(pi[t][s, a]) / 2
+            for path, act in zip(paths, acts, strict=True)
+            for t, (s, a) in enumerate(zip(path[:-1], act, strict=True))
+        )
+
+    reward = np.where(world.mdp.absorbing[:, None], 0.0, world.reward - 1.5)
+    shown = shown_by(world.mdp, demos, "likelihood")
+    found = table_objective(world.mdp, shown, reward)
+    assert found.value == pytest.approx(by_hand(reward), abs=1e-9)
+    moved = np.random.default_rng(0).normal(size=reward.shape) * ~world.mdp.absorbing[:, None]
+    slope = (by_hand(reward + 1e-5 * moved) - by_hand(reward - 1e-5 * moved)) / 2e-5
+    assert np.sum(found.gradient * moved) == pytest.approx(slope, abs=1e-7)
 
 
 @pytest.mark.parametrize("horizon", [None, 100])
@@ -472,6 +499,10 @@ def spoilt() -> RewardNet:
     return net
 
 
+MAP = worlds.objectworld(5, seed=1).mdp
+UNIFORM = np.full((25, 5), MAP.mass / 125)
+
+
 def frozen() -> RewardNet:
     return RewardNet(4, generator()).requires_grad_(False)
 
@@ -495,6 +526,17 @@ def frozen() -> RewardNet:
         ({"demos": np.ones((25, 5))}, "demos has an occupancy of 125"),
         ({"demos": np.ones((24, 5))}, r"demos has shape \(24, 5\)"),
         ({"demos": [np.ones((25, 5))] * 2, "mdp": []}, "mdp, demos and features have 0, 2 and 25"),
+        ({"mdp": None}, "mdp is None; expected an MDP, or a sequence of them"),
+        ({"mdp": [None]}, r"mdp is \[None\]; expected an MDP, or a sequence of them"),
+        ({"mdp": [MAP] * 2}, "demos is Demonstrations.*; expected a sequence of 2, one for each"),
+        (
+            {
+                "mdp": [MAP] * 2,
+                "demos": [UNIFORM] * 2,
+                "features": [np.zeros((25, 4)), np.zeros(25)],
+            },
+            r"map 1: features has shape \(25,\)",
+        ),
     ],
 )
 def test_bad_arguments_are_named(wrong: dict[str, Any], message: str) -> None:

@@ -124,7 +124,7 @@ def test_initial_weights_fill_their_range() -> None:
         ({"action_size": 1.5}, "action_size is 1.5"),
         ({"n_actions": 2, "sd": 0.1}, "no standard deviation"),
         ({"action_size": 1, "sd": 0.0}, "sd is 0.0"),
-        ({"n_actions": 2, "hidden": (4, 0)}, r"sizes\[2\] is 0"),
+        ({"n_actions": 2, "hidden": (4, 0)}, r"hidden\[1\] is 0"),
         ({"n_actions": 2, "scale": [1.0, 0.0]}, "scale has the entry 0"),
         ({"n_actions": 2, "centre": [1.0]}, r"centre has shape \(1,\)"),
         ({"n_actions": 2, "centre": [1.0, np.nan]}, "centre is nan"),
@@ -266,7 +266,8 @@ def test_reward_nets_leave_global_randomness_alone() -> None:
     ("arguments", "message"),
     [
         ({"n_inputs": 0}, "n_inputs is 0"),
-        ({"hidden": (4, 0)}, r"sizes\[2\] is 0"),
+        ({"hidden": (4, 0)}, r"hidden\[1\] is 0"),
+        ({"hidden": 4}, "hidden is 4; expected a sequence of whole numbers"),
         ({"scale": [1.0, -1.0]}, "scale has the entry -1"),
         ({"centre": [1.0]}, r"centre has shape \(1,\); expected \(2,\)"),
         ({"rng": 3}, "rng is 3; expected a torch.Generator"),
@@ -321,8 +322,23 @@ def test_a_reward_table_is_what_the_network_says(per_action: bool) -> None:
     np.testing.assert_array_equal(reward_table(world.mdp, net.double(), features)[8], 0.0)
 
 
+class Numbers(torch.nn.Module):
+    """Returns an array."""
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """Zeros."""
+        return np.zeros(inputs.shape[:-1])
+
+
 def test_bad_reward_tables_are_named() -> None:
     mdp, net = worlds.gridworld(3).mdp, RewardNet(2, generator())
+    wrong: Any = None
+    with pytest.raises(ValueError, match=r"reward_net is None; expected a torch\.nn\.Module"):
+        reward_table(mdp, wrong, np.zeros((9, 2)))
+    with pytest.raises(ValueError, match=r"returns ndarray; expected a torch\.Tensor"):
+        reward_table(mdp, Numbers(), np.zeros((9, 2)))
+    flat = reward_table(mdp, torch.nn.Flatten(0), np.ones((9, 1)))  # without parameters
+    np.testing.assert_array_equal(flat, 1.0)
     with pytest.raises(ValueError, match=r"features has shape \(8, 2\); expected \(9, 2\)"):
         reward_table(mdp, net, np.zeros((8, 2)))
     with pytest.raises(ValueError, match=r"features has shape \(9,\)"):

@@ -231,7 +231,7 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_progress_without_tqdm_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with pytest.raises(ImportError, match="progress"):
+    with pytest.raises(ImportError, match=r'pip install "irl_lib\[progress\]"'):
         rollouts.rollout(Script([]), second, 2, 0, 5, progress=True)
 
 
@@ -256,6 +256,9 @@ BAD_STEPS: list[tuple[Any, str]] = [
     (((np.nan, 1.0), 1.0, False, False), "episode 0, step 2: the environment returned the obs"),
     (((1.0, np.inf), 1.0, False, False), "episode 0, step 2: the environment returned the obs"),
     (((1.0, 1.0), np.nan, False, False), "episode 0, step 1: the environment paid nan"),
+    (((1.0, 1.0), None, False, False), "episode 0, step 1: the environment paid None"),
+    (((1.0, 1.0), np.array([1.0]), False, False), "episode 0, step 1: the environment paid array"),
+    (((None, 1.0), 1.0, False, False), "episode 0, step 2: the environment returned the obs"),
 ]
 
 

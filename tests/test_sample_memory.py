@@ -34,15 +34,15 @@ def test_a_batch_and_its_density_by_brute_force(size: int | None) -> None:
         kept = [*samples[first : i + 1], demos]
         states = np.concatenate([each.states for each in kept])
         actions = np.concatenate([each.actions for each in kept])
-        np.testing.assert_array_equal(memory.batch.states, states)
-        np.testing.assert_array_equal(memory.batch.actions, actions)
+        np.testing.assert_array_equal(memory.batch().states, states)
+        np.testing.assert_array_equal(memory.batch().actions, actions)
         density, drawn = np.zeros(len(states)), 0
         for j in range(first, i + 1):
             density += len(samples[j].states) * np.exp(
                 policies[j].log_density(states[:, :-1], actions)
             )
             drawn += len(samples[j].states)
-        np.testing.assert_allclose(memory.log_density, np.log(density / drawn), rtol=1e-9)
+        np.testing.assert_allclose(memory.log_density(), np.log(density / drawn), rtol=1e-9)
 
 
 def test_trajectories_of_one_length_as_arrays() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,6 +97,43 @@ def test_actions_at_the_bounds_have_a_finite_density() -> None:
     inside = 1.0 + 3.0 * (1.0 - EDGE) * np.array([-1.0, 1.0, -1.0, 1.0]).reshape(1, 4, 1)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, policy.log_densities(states, inside), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("mean", "mass", "share"), [(0.0, 1.0, 0.0), (4.0, 0.96, 0.17), (6.0, 0.26, 0.85)]
+)
+def test_who_keeps_to_the_bounds_has_no_exact_density(
+    mean: float, mass: float, share: float
+) -> None:
+    """It integrates to less than 1: what the module says, and the share of those concerned."""
+    head, unit_sd = (np.zeros((1, 3)), np.full(1, mean)), (np.zeros((1, 3)), np.zeros(1))
+    policy, rng = SquashedGaussian(frame(1), [], head, unit_sd), np.random.default_rng(0)
+    inside = np.tanh(np.linspace(-10.0, 10.0, 40_001))
+    states = np.zeros((len(inside), 1, 2))
+    q = np.exp(policy.log_density(states, (1.0 + 3.0 * inside)[:, None, None]))
+    assert integrate.trapezoid(q, inside) == pytest.approx(mass, abs=0.005)
+    drawn = policy.frame.from_gaussian(mean + rng.standard_normal((20_000, 1)))
+    assert policy.frame.share_at_bounds(drawn) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p, rng: p([np.nan, 0.0], rng), "observation is nan"),
+        (lambda p, rng: p([0.3], rng), r"observation has shape \(1,\); expected \(2,\)"),
+        (lambda p, rng: p(0.3, rng), r"observation has shape \(\)"),
+        (lambda p, rng: p.log_density(np.zeros((2, 4, 2)), np.zeros((1, 4, 1))), "actions has sh"),
+        (
+            lambda p, rng: p.log_density(np.zeros((1, 4, 3)), np.zeros((1, 4, 1))),
+            "states has shape",
+        ),
+        (lambda p, rng: p.log_density(np.zeros((4, 2)), np.zeros((4, 1))), "states has shape"),
+        (lambda p, rng: p.log_density(np.full((1, 4, 2), np.inf), np.zeros((1, 4, 1))), "is inf"),
+    ],
+)
+def test_what_fits_no_policy_is_refused(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(network(), np.random.default_rng(0))
 
 
 def test_units_there_and_back() -> None:
