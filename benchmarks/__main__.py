@@ -33,6 +33,8 @@ def main(arguments: list[str]) -> int:
         for name in known:
             print(f"{name:{width}}  {'study' if harness.is_study(name) else 'benchmark'}")
         return 0
+    if options.scheduler and options.jobs:
+        parser.error("--jobs is of processes of this machine; a cluster has as many as it has")
     chosen = options.names or known
     if has_study_options(options) and not any(map(harness.is_study, chosen)):
         parser.error(f"{', '.join(chosen)} has no cells: it takes no option but --folder")
@@ -72,7 +74,8 @@ def positive(text: str) -> int:
 
 def address(text: str) -> str:
     """Where a Dask scheduler may listen."""
-    if not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", text):
+    found = re.fullmatch(r"(tcp|tls)://[^/\s]+:(\d+)", text)
+    if not found or int(found[2]) >= 2**16:
         raise argparse.ArgumentTypeError(f"{text!r} is no address like tcp://HOST:PORT")
     return text
 

@@ -167,10 +167,16 @@ def connected(address: str) -> Any:
     """A client of the scheduler there.
 
     Raises:
-        NoSchedulerError: when there is none, or its workers run several cells in one process.
+        NoSchedulerError: when there is none, or its workers run several cells in one process; or
+            when Dask is missing.
     """
-    from dask.distributed import Client
-    from distributed.comm import connect
+    try:
+        from dask.distributed import Client
+        from distributed.comm import connect
+    except ImportError as error:
+        raise NoSchedulerError(
+            "--scheduler needs dask and distributed, which requirements.txt has"
+        ) from error
 
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # failures are told here
 

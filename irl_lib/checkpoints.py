@@ -43,12 +43,12 @@ def write(
         if each.dtype.hasobject:
             raise ValueError(f"array {key!r} holds objects; expected numbers: nothing is pickled")
     texts = {"kind": kind, "settings": json.dumps(dict(settings)), "names": json.dumps([*arrays])}
-    head = {key: np.array(text) for key, text in texts.items()}
+    content: Any = {key: np.array(text) for key, text in texts.items()} | arrays
     target = Path(path)
     beside = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            np.savez(file, **head, **arrays)
+            np.savez(file, **content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)

@@ -33,6 +33,7 @@ class StoredResult:
         rows: the table, a dict for each row.
         cells: of a study, what the rows were made from: dicts with ``cell``, the parameters (the
             seed among them), ``result``, and ``seconds``.  A benchmark has none.
+        missing: of a study that was stored before its end, how many cells it lacks; else nothing.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StoredResult:
     columns: dict[str, str]
     rows: tuple[dict[str, Any], ...]
     cells: tuple[dict[str, Any], ...] = ()
+    missing: str = ""
 
 
 def names() -> tuple[str, ...]:
@@ -83,6 +85,7 @@ def load(name: str) -> StoredResult:
         columns=stored["columns"],
         rows=tuple(stored["results"]),
         cells=tuple(stored.get("cells", ())),
+        missing=stored.get("missing", ""),
     )
 
 

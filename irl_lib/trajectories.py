@@ -142,7 +142,7 @@ def check_flags(name: str, value: ArrayLike, n: int) -> NDArray[np.bool_]:
         raise ValueError(f"{name} is no array of booleans: {error}") from None
     if array.dtype != np.bool_ or array.shape not in [(), (n,)]:
         raise ValueError(
-            f"{name} has type {array.dtype} and shape {array.shape}; expected a boolean, or one "
-            f"for each of the {n} trajectories"
+            f"{name} has type {array.dtype} and shape {array.shape}; expected a boolean, or {n} "
+            "of them"
         )
     return _frozen(np.broadcast_to(array, (n,)).copy())

@@ -163,9 +163,11 @@ def test_the_rest_of_the_package_takes_them(horizon: int | None) -> None:
 @pytest.mark.parametrize(
     ("maker", "wrong", "message"),
     [
-        (objectworld, {"size": 1}, "size is 1; expected at least 2"),
+        (objectworld, {"size": 1}, "size is 1; expected a whole number, at least 2"),
+        (objectworld, {"size": 0}, "size is 0; expected a whole number, at least 2"),
+        (objectworld, {"discrete": "no"}, "discrete is 'no'; expected a boolean"),
         (binaryworld, {"size": 1.5}, "size is 1.5"),
-        (objectworld, {"n_colors": 1}, "n_colors is 1; expected at least 2"),
+        (objectworld, {"n_colors": 1}, "n_colors is 1; expected a whole number, at least 2"),
         (objectworld, {"density": 1.1}, "density is 1.1; expected a probability"),
         (objectworld, {"slip": -0.1}, "slip is -0.1"),
         (binaryworld, {"slip": 2.0}, "slip is 2.0; expected a probability"),

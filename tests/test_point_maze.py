@@ -172,8 +172,21 @@ def test_an_action_beyond_the_bounds_counts_as_the_bound() -> None:
         ends.append(env.step(np.array(action))[:2])
     np.testing.assert_array_equal(ends[0][0], ends[1][0])
     assert ends[0][1] == ends[1][1]
-    with pytest.raises(ValueError, match="action has the entry nan"):
-        env.step(np.array([np.nan, 0.0]))
+    for number in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"action has the entry {number}"):
+            env.step(np.array([number, 0.0]))
+    for action in ([0.0, 0.0, 0.0], 0.5):
+        with pytest.raises(ValueError, match=r"expected two numbers"):
+            env.unwrapped.step(action)
+
+
+def test_where_an_episode_begins_can_be_said() -> None:
+    env = worlds.point_maze()
+    np.testing.assert_allclose(env.reset(options={"place": (0.5, 0.1)})[0], [0.5, 0.1], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"options\['place'\]: .* inside a wall"):
+        env.reset(options={"place": (0.5, 0.5)})
+    with pytest.raises(ValueError, match=r"options is {'plac': 1}; expected {'place'"):
+        env.reset(options={"plac": 1})
 
 
 def test_it_can_be_made_again_from_its_description() -> None:
@@ -200,6 +213,9 @@ def test_it_can_be_made_again_from_its_description() -> None:
         ({"action_cost": np.nan}, r"action_cost is nan"),
         ({"max_steps": 0}, r"max_steps is 0; expected a whole number, at least 1"),
         ({"render_mode": "human"}, r"changes has 'render_mode'"),
+        ({"walls": None}, "walls is None; expected a sequence of rectangles"),
+        ({"maze": "x"}, "maze is 'x'; expected a Maze"),
+        ({"maze": worlds.Maze}, "maze is <class .*; expected a Maze"),
     ],
 )
 def test_impossible_mazes_are_refused(change: dict[str, Any], message: str) -> None:
@@ -260,7 +276,11 @@ def test_beyond_the_box_the_nearest_counts() -> None:
     ("arguments", "message"),
     [
         (([0.0], [0.0], [3]), "expected high above low"),
-        (([0.0], [1.0], [3, 3]), "cells and periodic have 2 and 1 entries; expected 1"),
+        (([0.0], [1.0], [3, 3]), "cells has 2 entries; expected 1, one for each"),
+        (([0.0], [1.0], 3), "cells is 3; expected a sequence of whole numbers"),
+        (([0.0], [1.0], [3], ["no"]), "periodic has type <U2"),
+        (([0.0], [1.0], [3], [True, False]), r"periodic has type bool and shape \(2,\)"),
+        (([], [], []), "low is empty"),
         (([0.0], [1.0], [0]), r"cells\[0\] is 0; expected a whole number"),
         (([0.0], [np.inf], [3]), r"high is inf"),
         (([0.0], [1.0, 2.0], [3]), r"high has shape \(2,\); expected \(1,\)"),
@@ -272,6 +292,10 @@ def test_bad_lattices_are_refused(arguments: Any, message: str) -> None:
     good = worlds.Lattice([0.0], [1.0], [3])
     with pytest.raises(ValueError, match="next_states has shape"):
         good.mdp(np.zeros((3, 2, 1)), [[0.0]], 5)
+    with pytest.raises(ValueError, match=r"at has shape \(\)"):
+        good.interpolation(0.0)
+    with pytest.raises(ValueError, match="start has no entries"):
+        good.mdp(np.zeros((4, 2, 1)), np.zeros((0, 1)), 5)
     with pytest.raises(ValueError, match="at is nan"):
         good.interpolation([[np.nan]])
 
@@ -342,6 +366,20 @@ def test_a_policy_that_fits_no_lattice_is_refused() -> None:
     line = worlds.Lattice([0.0], [1.0], [1])
     with pytest.raises(ValueError, match=r"q has shape \(2, 2, 2\) and actions \(3, 1\)"):
         worlds.LatticePolicy(line, np.zeros((2, 2, 2)), np.zeros((3, 1)), [1.0])
+    with pytest.raises(ValueError, match="q has NaN or infinity"):
+        worlds.LatticePolicy(line, np.full((2, 2, 3), np.nan), np.zeros((3, 1)), [1.0])
+    with pytest.raises(ValueError, match=r"width is \[-1.0\]; expected numbers >= 0"):
+        worlds.LatticePolicy(line, np.zeros((2, 2, 3)), np.zeros((3, 1)), [-1.0])
+    policy = worlds.LatticePolicy(line, np.zeros((1, 2, 3)), np.zeros((3, 1)), [1.0])
+    policy(np.zeros(1), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="horizon of 1 steps, and all are taken"):
+        policy(np.zeros(1), np.random.default_rng(0))
+
+
+def test_what_is_not_finite_has_no_reward() -> None:
+    for call in (worlds.Maze().moves, worlds.Maze().reward):
+        with pytest.raises(ValueError, match="states is nan"):
+            call([np.nan, 0.0], [0.0, 0.0])
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,15 @@ def test_cells_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(results, "PACKAGED", tmp_path)
     assert results.names() == ("study",)
     assert results.load("study").cells == tuple(cells)
+    assert results.load("study").missing == ""
+
+
+def test_a_part_of_a_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = {"command": "c", "versions": {}, "machine": {}, "date": "d", "columns": {}}
+    stored = json.dumps({**about, "results": [], "missing": "3 of 40 cells"})
+    (tmp_path / "study.json").write_text(stored, encoding="utf-8")
+    monkeypatch.setattr(results, "PACKAGED", tmp_path)
+    assert results.load("study").missing == "3 of 40 cells"
 
 
 def test_a_package_without_results_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -376,6 +376,12 @@ def test_an_address_without_a_scheduler_is_an_error(
         sweep.Cluster(address)
 
 
+def test_without_dask_its_place_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    with pytest.raises(sweep.NoSchedulerError, match=r"which requirements\.txt has"):
+        sweep.Cluster("tcp://localhost:1")
+
+
 # ---- the command line
 
 
@@ -390,6 +396,8 @@ def test_an_address_without_a_scheduler_is_an_error(
         (["--jobs", "two"], "two is no whole number"),
         (["--scheduler", "localhost"], "'localhost' is no address like tcp://HOST:PORT"),
         (["--scheduler", "http://localhost:8786"], "is no address like tcp://HOST:PORT"),
+        (["--scheduler", "tcp://localhost:999999"], "is no address like tcp://HOST:PORT"),
+        (["--scheduler", "tcp://localhost:1", "--jobs", "2"], "--jobs is of processes of this"),
     ],
 )
 def test_a_wrong_command_line_says_what_is_wrong(

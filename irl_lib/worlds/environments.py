@@ -7,6 +7,7 @@ them, too.  In any order there are :func:`irl_lib.worlds.point_maze` and Gymnasi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,6 @@ try:
 except ImportError as error:
     raise ImportError('worlds.environments needs gymnasium: pip install "irl_lib[gym]"') from error
 
-POINT_MAZE = NAME
 Vector = NDArray[np.float32]
 
 
@@ -51,8 +51,10 @@ class PointMazeEnv(gymnasium.Env[Vector, Vector]):
         """A place to start from, uniform around ``start``; ``options={"place": (x, y)}`` sets it.
 
         Raises:
-            ValueError: for a place inside a wall or outside the square.
+            ValueError: for a place inside a wall or outside the square, or for other options.
         """
+        if options and set(options) != {"place"}:
+            raise ValueError(f"options is {options!r}; expected {{'place': (x, y)}}")
         super().reset(seed=seed)
         low, high = self.maze.start_box
         x, y = self.np_random.uniform(low, high).tolist()
@@ -65,6 +67,8 @@ class PointMazeEnv(gymnasium.Env[Vector, Vector]):
         self, action: Sequence[float] | Vector
     ) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
         """Move; the reward is that of the place before the move."""
+        if np.shape(action) != (2,):
+            raise ValueError(f"action is {action!r}; expected two numbers")
         along, up = (float(each) for each in action)
         if not (abs(along) <= 1.0 and abs(up) <= 1.0):
             along, up = self._allowed(along), self._allowed(up)
@@ -76,12 +80,14 @@ class PointMazeEnv(gymnasium.Env[Vector, Vector]):
         return np.array(self.place, dtype=np.float32)
 
     def _free(self, place: Any) -> tuple[float, float]:
-        moved = replace(self.maze, start=place, start_spread=0.0)
-        return moved.start
+        try:
+            return replace(self.maze, start=place, start_spread=0.0).start
+        except ValueError as error:
+            raise ValueError(f"options['place']: {error}") from error
 
     @staticmethod
     def _allowed(number: float) -> float:
-        if number != number:
+        if not math.isfinite(number):
             raise ValueError(f"action has the entry {number}; expected numbers in [-1, 1]")
         return min(max(number, -1.0), 1.0)
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from irl_lib.mdp import MDP, Array, check_array, check_count, check_numbers
+from irl_lib.mdp import MDP, Array, check_array, check_numbers, check_sizes
+from irl_lib.trajectories import check_flags
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +61,18 @@ class Lattice:
         bottom = check_numbers("low", low)
         bottom = check_array("low", bottom, (bottom.size,))
         top = check_array("high", high, bottom.shape)
-        around = tuple(periodic) if periodic is not None else (False,) * bottom.size
+        if not bottom.size:
+            raise ValueError("low is empty; expected a number for each coordinate")
+        around = check_flags("periodic", False if periodic is None else periodic, bottom.size)
+        counts = check_sizes("cells", cells)
         if (top <= bottom).any():
             raise ValueError(f"high is {top} and low is {bottom}; expected high above low")
-        if not len(cells) == len(around) == bottom.size:
+        if len(counts) != bottom.size:
             raise ValueError(
-                f"cells and periodic have {len(cells)} and {len(around)} entries; expected "
-                f"{bottom.size}, one for each coordinate"
+                f"cells has {len(counts)} entries; expected {bottom.size}, one for each coordinate"
             )
-        counts = tuple(check_count(f"cells[{i}]", n) for i, n in enumerate(cells))
-        for name, value in zip(
-            ("low", "high", "cells", "periodic"), (bottom, top, counts, around), strict=True
-        ):
+        fields = {"low": bottom, "high": top, "cells": counts, "periodic": tuple(around.tolist())}
+        for name, value in fields.items():
             object.__setattr__(self, name, value)  # the one way to fill a frozen dataclass
 
     @property
@@ -99,7 +100,7 @@ class Lattice:
             ValueError: for another shape, or an entry that is not finite.
         """
         where = check_numbers("at", at)
-        where = check_array("at", where, (len(where), len(self.shape)))
+        where = check_array("at", where, (*where.shape[:1], len(self.shape)))
         scaled = (where - self.low) / self.spacing
         floor, share = np.empty(scaled.shape, dtype=np.int64), np.empty(scaled.shape)
         for i, (n, around) in enumerate(zip(self.cells, self.periodic, strict=True)):
@@ -141,6 +142,8 @@ class Lattice:
         targets = check_numbers("next_states", next_states)
         if targets.ndim != 3 or targets.shape[::2] != (size, d):
             raise ValueError(f"next_states has shape {targets.shape}; expected ({size}, A, {d})")
+        if not np.size(start):
+            raise ValueError("start has no entries; expected at least one state")
         first = np.asarray(self.interpolation(start).mean(axis=0)).ravel()
         transitions = self.interpolation(targets.reshape(-1, d))
         return MDP(transitions, first, discount, horizon)
@@ -180,16 +183,29 @@ class LatticePolicy:
                 f"q has shape {values.shape} and actions {middles.shape}; expected (T, {size}, A) "
                 "and (A, m)"
             )
+        if np.isnan(values).any() or (values == np.inf).any():
+            raise ValueError("q has NaN or infinity; expected numbers or minus infinity")
         self.lattice, self.q, self.actions, self.state = lattice, values, middles, state
         self.time = 0
         self.half = 0.5 * check_array("width", width, middles.shape[1:])
+        if self.half.min(initial=0.0) < 0.0:
+            raise ValueError(f"width is {width!r}; expected numbers >= 0")
 
     def start(self) -> None:
         """An episode begins."""
         self.time = 0
 
     def __call__(self, observation: Array, rng: np.random.Generator) -> Array:
-        """One action ``(m,)``."""
+        """One action ``(m,)``.
+
+        Raises:
+            ValueError: when all steps of the horizon have been taken.
+        """
+        if self.time >= len(self.q):
+            raise ValueError(
+                f"the policy has a horizon of {len(self.q)} steps, and all are taken; call start() "
+                "before each episode"
+            )
         state = np.asarray(observation if self.state is None else self.state(observation))
         row = self.lattice.interpolation(state[None])
         values = row.data @ self.q[self.time][row.indices]

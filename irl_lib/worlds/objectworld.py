@@ -23,13 +23,14 @@ reinforcement learning.
 
 from __future__ import annotations
 
+import numbers
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import sparse, spatial
 
-from irl_lib.mdp import MDP, Array, check_count, check_real, check_seed
+from irl_lib.mdp import MDP, Array, check_real, check_seed
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -111,6 +112,8 @@ def objectworld(
     reward = np.where(near, np.where(very_near, 1.0, -1.0), 0.0)
     colours = tuple(f"{half} {c + 1}" for half in ("outer", "inner") for c in range(colors))
     names = tuple(f"distance to {each}" for each in colours)
+    if not isinstance(discrete, bool | np.bool_):
+        raise ValueError(f"discrete is {discrete!r}; expected a boolean")
     features = distances
     if discrete:
         features = (distances[:, :, None] < np.arange(1, n + 1)).reshape(n * n, -1).astype(float)
@@ -181,8 +184,7 @@ def _distances(positions: Array, layer: Mask, n: int) -> Array:
     """``(S,)``: how far each cell is from the nearest of those marked ``(S,)``."""
     if not layer.any():
         return np.full(len(positions), np.sqrt(2.0) * n)
-    apart = positions[:, None] - positions[layer]
-    return np.asarray(np.linalg.norm(apart, axis=2).min(axis=1))
+    return np.asarray(spatial.KDTree(positions[layer]).query(positions)[0])
 
 
 def _table(mdp: MDP, reward: Array) -> Array:
@@ -191,8 +193,8 @@ def _table(mdp: MDP, reward: Array) -> Array:
 
 
 def _at_least(name: str, value: int, least: int) -> int:
-    if check_count(name, value) < least:
-        raise ValueError(f"{name} is {value}; expected at least {least}")
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} is {value!r}; expected a whole number, at least {least}")
     return int(value)
 
 

@@ -67,6 +67,8 @@ class Maze:
             self._set(name, check_real(name, getattr(self, name), 0.0))
         for name in ("goal", "start", "puddle"):
             self._set(name, _place(name, getattr(self, name)))
+        if not isinstance(self.walls, tuple | list | np.ndarray):
+            raise ValueError(f"walls is {self.walls!r}; expected a sequence of rectangles")
         self._set("walls", tuple(_wall(i, w, self.stride) for i, w in enumerate(self.walls)))
         for name in ("goal", "start"):
             if self.inside_wall(getattr(self, name)).any():
@@ -120,7 +122,7 @@ class Maze:
         """``(..., 2)``: where actions ``(..., 2)`` lead from states ``(..., 2)``; as :meth:`move`.
 
         Raises:
-            ValueError: for entries that are no real numbers, or other than two coordinates.
+            ValueError: for entries that are no finite numbers, or other than two coordinates.
         """
         before, action = _pairs("states", states), _pairs("actions", actions)
         before, action = np.broadcast_arrays(before, action)
@@ -148,7 +150,7 @@ class Maze:
         """``(...)``: the rewards of actions ``(..., 2)`` in states ``(..., 2)``; as :meth:`paid`.
 
         Raises:
-            ValueError: for entries that are no real numbers, or other than two coordinates.
+            ValueError: for entries that are no finite numbers, or other than two coordinates.
         """
         where, action = _pairs("states", states), _pairs("actions", actions)
         squares = np.sum((where - self.goal) ** 2, axis=-1)
@@ -205,6 +207,8 @@ def point_maze(max_steps: int = HORIZON, maze: Maze | None = None, **changes: An
         >>> env.spec.id, env.spec.max_episode_steps
         ('irl_lib/PointMaze-v0', 40)
     """
+    if maze is not None and not isinstance(maze, Maze):
+        raise ValueError(f"maze is {maze!r}; expected a Maze")
     settings = ({} if maze is None else asdict(maze)) | changes
     unknown = sorted(set(settings) - set(Maze.__dataclass_fields__))
     if unknown:
@@ -220,11 +224,9 @@ def point_maze(max_steps: int = HORIZON, maze: Maze | None = None, **changes: An
         raise ImportError(
             'worlds.point_maze needs gymnasium: pip install "irl_lib[gym]"'
         ) from error
-    from irl_lib.worlds import environments  # registers it
+    import irl_lib.worlds.environments  # noqa: F401 (registers it)
 
-    return gymnasium.make(
-        environments.POINT_MAZE, max_episode_steps=steps, disable_env_checker=True, **settings
-    )
+    return gymnasium.make(NAME, max_episode_steps=steps, disable_env_checker=True, **settings)
 
 
 def maze_grid(
@@ -250,6 +252,8 @@ def maze_grid(
         >>> plan.policy.shape
         (30, 441, 25)
     """
+    if not isinstance(maze, Maze):
+        raise ValueError(f"maze is {maze!r}; expected a Maze")
     n, k = check_count("cells", cells), check_count("action_cells", action_cells)
     lattice = Lattice([0.0, 0.0], [1.0, 1.0], [n, n])
     line = (2.0 * np.arange(k) + 1.0) / k - 1.0
@@ -267,7 +271,7 @@ def _pairs(name: str, value: ArrayLike) -> Array:
     array = check_numbers(name, value)
     if array.ndim < 1 or array.shape[-1] != 2:
         raise ValueError(f"{name} has shape {array.shape}; expected (..., 2)")
-    return array
+    return check_array(name, array, array.shape)
 
 
 def _place(name: str, value: Any) -> tuple[float, float]:
