@@ -14,8 +14,9 @@ The dynamics cancel, because :math:`q` was rolled out in the same world.  Three 
 
 - the weights are those of whole trajectories, divided by their sum, since Z is unknown;
 - the batch holds the samples of all policies so far *and* the demonstrations, and :math:`q` is
-  the mixture of all that they came from (:func:`mixture_log_density`); the demonstrations' density
-  is taken to be the model's own (:func:`model_log_density`), which bounds their weights;
+  the mixture of all that they came from (:func:`irl_lib.importance.mixture_log_density`); the
+  demonstrations' density is taken to be the model's own, which bounds their weights
+  (:func:`irl_lib.importance.model_log_density`);
 - the policy follows the reward, a little per iteration: the nearer it comes to soft optimality, the
   more alike the weights.
 
@@ -105,9 +106,9 @@ class GuidedCostResult:
     reward: nn.Module
     """Of states, or of states followed by actions; the last one, no best one is picked."""
     policy: SquashedGaussian
-    """The last one, nearly soft-optimal for it: ``policy(observation, rng)``; it sees the time."""
+    """The last one, nearly soft-optimal for it; ``policy(observation, rng)``, with a clock."""
     history: dict[str, Array]
-    """One entry per iteration: see :func:`guided_cost_learning`."""
+    """One entry per iteration of what :func:`guided_cost_learning` lists."""
 
 
 # --- the method ---------------------------------------------------------------------------------
