@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from irl_lib import spaces
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP, Array, check_count, check_real
+from irl_lib.progress import counted
 
 if TYPE_CHECKING:  # torch is imported by who clones a network, not by who counts
     import torch
@@ -334,7 +335,8 @@ def _train(
 
     optimiser = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
     history: dict[str, list[float]] = {name: [] for name in watched}
-    for epoch in _epochs(settings):
+    numbers = counted("clone_network", "epochs", settings.epochs, shown=settings.progress)
+    for epoch in numbers:
         for rows in _batches(len(data.actions), settings.batch, rng):
             optimiser.zero_grad()
             loss = _penalised(policy, _Data(*(each[rows] for each in data)), settings.l2)
@@ -371,16 +373,6 @@ def _mean_log_prob(policy: PolicyNet, data: _Data) -> float:
 
     with torch.no_grad():
         return float(policy.log_prob(*data).double().mean())
-
-
-def _epochs(settings: _Settings) -> Any:
-    if not settings.progress:
-        return range(settings.epochs)
-    try:
-        from tqdm.auto import trange
-    except ImportError:
-        raise ImportError('progress=True needs tqdm: pip install "irl_lib[progress]"') from None
-    return trange(settings.epochs, desc="clone_network", unit=" epochs")
 
 
 def _result(policy: PolicyNet, history: dict[str, Array], tolerance: float) -> NetworkCloneResult:

@@ -62,6 +62,7 @@ from irl_lib.mdp import (
     check_real,
     deterministic_policy,
 )
+from irl_lib.progress import bar
 
 __all__ = [
     "InfeasibleError",
@@ -389,7 +390,7 @@ class _Bar:
     """A progress bar, or none."""
 
     def __init__(self, name: str, wanted: bool) -> None:
-        self.bar: Any = _progress_bar(name) if wanted else None
+        self.bar: Any = bar(name, "iterations") if wanted else None
 
     def __enter__(self) -> _Bar:
         return self
@@ -403,14 +404,6 @@ class _Bar:
         if self.bar is not None:
             self.bar.update()
             self.bar.set_postfix({name: f"{number:.3g}" for name, number in numbers.items()})
-
-
-def _progress_bar(name: str) -> Any:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install irl-lib[progress]") from None
-    return tqdm(desc=name, unit=" iterations")
 
 
 def _result(log: _Log, mdp: MDP | Sequence[MDP], message: str) -> MaxMarginResult:

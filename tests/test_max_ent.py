@@ -445,5 +445,5 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_missing_progress_bar_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     world = worlds.gridworld(3, seed=1, horizon=4)
-    with pytest.raises(ImportError, match=r"pip install irl-lib\[progress\]"):
+    with pytest.raises(ImportError, match=r'pip install "irl_lib\[progress\]"'):
         max_ent.max_ent(world.mdp, world.features, shown(world.mdp, world.reward), progress=True)
