@@ -129,7 +129,7 @@ class SoftActor:
 
     @property
     def parts(self) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """All that changes: the network, and its optimiser."""
+        """All that changes, the network and its optimiser."""
         return self.model.policy, self.model.policy.optimizer
 
 

@@ -44,7 +44,7 @@ class Frame:
     high: Array
     """``(m,)``."""
     horizon: int
-    """T: step t is seen as 2 t / T - 1."""
+    """T; step t is seen as 2 t / T - 1."""
 
     def inputs(self, states: ArrayLike, times: ArrayLike) -> Array:
         """``(..., d + 1)``: what a network sees of states ``(..., d)`` at times ``(...)``."""

@@ -47,7 +47,7 @@ class Maze:
     """
 
     walls: tuple[tuple[float, float, float, float], ...] = ((0.4, 0.3, 0.6, 0.7),)
-    """Rectangles: left, bottom, right, top.  One can squeeze through between two that touch."""
+    """Rectangles, each as (left, bottom, right, top).  One can squeeze through between two that touch."""
     goal: tuple[float, float] = (0.85, 0.45)
     start: tuple[float, float] = (0.15, 0.45)
     start_spread: float = 0.08
@@ -93,8 +93,8 @@ class Maze:
 
     @cached_property
     def solid(self) -> tuple[tuple[float, ...], ...]:
-        """The walls as they are felt: a hair's breadth smaller, so that who stands at a wall stays
-        outside of it when the place is rounded; and on beyond the border, so that nobody slips by.
+        """The walls as they are felt, a hair's breadth smaller, so that who stands at a wall stays
+        outside of it when the place is rounded, and on beyond the border, so that nobody slips by.
         """
         return tuple(
             (
