@@ -47,7 +47,7 @@ class Maze:
     """
 
     walls: tuple[tuple[float, float, float, float], ...] = ((0.4, 0.3, 0.6, 0.7),)
-    """Rectangles, each as (left, bottom, right, top).  One can squeeze through between two that touch."""
+    """Rectangles (left, bottom, right, top).  Between two that touch one can squeeze through."""
     goal: tuple[float, float] = (0.85, 0.45)
     start: tuple[float, float] = (0.15, 0.45)
     start_spread: float = 0.08
