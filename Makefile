@@ -65,13 +65,19 @@ anew:
 	@rm -rf $(VENV)
 
 # Sphinx rebuilds the pages whose sources changed.  It does not notice a changed extension, it leaves pages that are no
-# longer made, and what it warned of once it does not say again: so these cases start from nothing.
-CHANGED := $(shell find _config.yml _toc.yml book/_ext -newer $(PAGES)/index.html 2>/dev/null)
+# longer made, and what it warned of once it does not say again: so these cases start from nothing.  Where nothing at all
+# is newer than the last build that succeeded, there is nothing to do.
+BUILT := _build/.built
+newer = $(shell find $(1) -newer $(BUILT) -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
+CHANGED := $(call newer,_config.yml _toc.yml book/_ext)
 FRESH ?= $(if $(CHANGED),yes)
+NEEDED := $(or $(FRESH),$(if $(and $(wildcard $(BUILT)),$(wildcard $(PAGES)/index.html)),,yes),$(call newer,book notebooks irl_lib README.md LICENSE pyproject.toml requirements.txt))
 
 book: $(STAMP) ## build the pages (FRESH=yes: from nothing)
 	@$(if $(FRESH),rm -rf $(PAGES) _build/.doctrees)
-	@$(BIN)/jupyter-book build -W -n --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; }
+	@$(if $(NEEDED),rm -f $(BUILT) && mkdir -p _build && touch _build/.begun)
+	@$(if $(NEEDED),$(BIN)/jupyter-book build -W -n --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; })
+	@$(if $(NEEDED),mv _build/.begun $(BUILT))
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
 
 test: $(STAMP) ## build the book, then run every check there is; one summary at the end (FULL=1: all chapters as on Colab)
@@ -86,13 +92,18 @@ explore: $(STAMP) ## draw new examples for the property tests (MINUTES=60)
 notebooks: $(STAMP) ## run all notebooks anew, in place (ONLY=04 for one chapter)
 	@$(BIN)/python book/run_notebooks.py $(ONLY)
 
-# Nothing that is built or tested needs the editor, so it is installed for who wants it.
-$(VENV)/.lab: $(STAMP)
-	@$(INSTALL) --constraint requirements.txt "jupyterlab>=4"
+# What is built and tested does not need the editor, and some of what it brings along slows the build: so it has an
+# environment of its own, which sees everything in the other.
+LAB := $(VENV)/lab
+$(LAB)/.installed: $(STAMP)
+	@$(BIN)/python -m venv $(LAB)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    > $$($(LAB)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/book.pth
+	@$(LAB)/bin/python -m pip install --quiet --constraint requirements.txt "jupyterlab>=4"
 	@touch $@
 
-lab: $(VENV)/.lab ## open the chapters in Jupyter, to run and to change them
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+lab: $(LAB)/.installed ## open the chapters in Jupyter, to run and to change them
+	@$(LAB)/bin/python -m jupyterlab --notebook-dir=notebooks
 
 bench: $(STAMP) ## run the benchmarks and store their results in book/results
 	@$(BIN)/python -m benchmarks

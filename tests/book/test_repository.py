@@ -168,6 +168,22 @@ def test_an_environment_is_kept_where_it_was_made(clone: Path) -> None:
     assert "anew" not in made(clone, "-n", "book", PYTHON=sys.executable)
 
 
+def test_a_build_that_has_nothing_to_do_does_nothing(clone: Path) -> None:
+    for name in ("_config.yml", "_toc.yml", "README.md", "LICENSE", "_build/html/index.html"):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).touch()
+    for name in ("book/_ext", "notebooks", "irl_lib"):
+        (clone / name).mkdir(parents=True)
+    (clone / "_build" / ".built").touch()
+    assert "jupyter-book" not in made(clone, "-n", "book")
+    assert "jupyter-book" in made(clone, "-n", "book", FRESH="yes")
+    (clone / "irl_lib" / "mdp.py").touch()
+    assert "jupyter-book" in made(clone, "-n", "book")
+    (clone / "_build" / ".built").touch()
+    (clone / "_build" / "html" / "index.html").unlink()
+    assert "jupyter-book" in made(clone, "-n", "book")
+
+
 def test_an_environment_that_came_from_elsewhere_is_made_anew(clone: Path) -> None:
     moved = clone.rename(clone.with_name("renamed"))
     planned = made(moved, "-n", "book")
