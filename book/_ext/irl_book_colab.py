@@ -4,8 +4,8 @@ Colab and GitHub show MyST directives and roles as raw text.  After the build, `
 each notebook into plain Markdown with the same code cells and the same stored outputs: directives
 become quotes, bold headings and folded blocks, references become links into the site, equations
 carry the number that they have there.  Two cells come first: where the page is, and a bootstrap
-that installs the package on Colab and wherever else it is missing.  What has no translation is a warning, and with ``-W`` a failed
-build, rather than raw text for a reader.
+that installs the package on Colab and wherever else it is missing.  What has no translation is a
+warning, and with ``-W`` a failed build, rather than raw text for a reader.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if "google.colab" in sys.modules or importlib.util.find_spec("irl_lib") is None:
     if irl_lib.__version__ != "$version":
         raise RuntimeError(
             f"irl_lib is {irl_lib.__version__} from {irl_lib.__file__}, not $version:"
-            " restart the kernel (on Colab: Runtime > Disconnect and delete runtime), and run this again"
+            " restart the kernel (on Colab: Runtime > Disconnect and delete runtime), and try again"
         )
     print(f"irl_lib {irl_lib.__version__}, from {site}")
 """)
