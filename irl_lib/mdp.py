@@ -154,16 +154,21 @@ class MDP:
 
     def _can_end(self) -> NDArray[np.bool_]:
         """``(S,)``: the states from which some actions lead to an absorbing one."""
-        step = self.matrix.tocoo()
-        sinks = np.flatnonzero(self.absorbing)
-        n = self.n_states  # one more node, from which all absorbing states are entered backwards
-        sources = np.r_[step.col, np.full(sinks.size, n)]
-        targets = np.r_[step.row % n, sinks]
-        backward = sparse.csr_array((np.ones(sources.size), (sources, targets)), (n + 1, n + 1))
-        found = csgraph.breadth_first_order(backward, n, return_predecessors=False)
-        reached = np.zeros(n + 1, dtype=bool)
-        reached[found] = True
-        return reached[:n]
+        arriving = self.transposed
+        parts = (arriving.data, arriving.indices % self.n_states, arriving.indptr)
+        backward = sparse.csr_array(parts, shape=(self.n_states, self.n_states))
+        return reachable(backward, self.absorbing)
+
+
+def reachable(steps: sparse.csr_array, sources: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``(S,)``: the states to which the entries of ``steps`` ``(S, S)`` lead from some source."""
+    n, firsts = steps.shape[0], np.flatnonzero(sources)
+    indices = np.r_[steps.indices, firsts]  # of one more node, which leads to all sources
+    indptr = np.r_[steps.indptr, steps.indptr[-1] + firsts.size]
+    graph = sparse.csr_array((np.ones(indices.size), indices, indptr), shape=(n + 1, n + 1))
+    found = np.zeros(n + 1, dtype=bool)
+    found[csgraph.breadth_first_order(graph, n, return_predecessors=False)] = True
+    return found[:n]
 
 
 def add_product(matrix: sparse.csr_array, x: Array, y: Array, first: int = 0) -> None:
