@@ -485,7 +485,7 @@ def _start(network: RoadNetwork, weights: ArrayLike | None) -> Array:
     if weights is not None:
         return check_array("initial_weights", weights, (network.features.shape[1],))
     cost = np.full(network.n_turns, np.log(network.out_turns.shape[1]) + 0.1)
-    return np.asarray(np.linalg.lstsq(network.features, -cost)[0])
+    return np.asarray(np.linalg.lstsq(network.features, -cost, rcond=None)[0])
 
 
 def _sample(trips: Trips) -> Trips:

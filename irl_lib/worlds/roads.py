@@ -139,7 +139,8 @@ class RoadNetwork:
     def turn_matrix(self, values: Array) -> sparse.csr_array:
         """``(S, S)``: one value per turn ``(T,)``, as a sparse matrix from segment to segment."""
         shape = (self.n_segments, self.n_segments)
-        return sparse.csr_array((values, self.turn_to, self.first_turn), shape=shape)
+        where = self.turn_to.astype(np.int32), self.first_turn.astype(np.int32)  # for old csgraphs
+        return sparse.csr_array((values, *where), shape=shape)
 
     def turns(self, origins: ArrayLike, targets: ArrayLike) -> Index:
         """The turn from each origin into each target segment, or -1 where there is none."""
@@ -309,8 +310,8 @@ def _connect(positions: Array, segments: _Segments, names: Sequence[Hashable] = 
     kind = _kinds(positions, segments.tail, segments.head, origin[inside], target[inside])
     number = np.cumsum(kept) - 1
     origin, target, segments = number[origin[inside]], number[target[inside]], segments.take(kept)
-    ends = np.stack([segments.tail, segments.head])
-    used, (tail, head) = np.unique(ends, return_inverse=True)
+    used, ends = np.unique([segments.tail, segments.head], return_inverse=True)
+    tail, head = ends.reshape(2, -1)  # flat before numpy 2
     return RoadNetwork(
         positions[used],
         tail,
