@@ -190,6 +190,7 @@ class RoadNetwork:
         """
         start = check_segments("origins", origins, self.n_segments)
         end = check_segments("targets", targets, self.n_segments)
+        start, end = np.broadcast_arrays(start, end)
         candidates = self.out_turns[start]
         fits = (candidates >= 0) & (self.turn_to[candidates] == end[..., None])
         slot = fits.argmax(axis=-1)[..., None]
