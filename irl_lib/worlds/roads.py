@@ -545,11 +545,10 @@ def _number(data: dict[str, Any], key: str, above: float = 0.0) -> float:
 
 
 def _smallest(data: dict[str, Any], key: str, numbers: list[float], above: float = 0.0) -> float:
-    least = float(np.min(numbers)) if numbers else np.nan
-    if not (np.isfinite(least) and least > above):
+    if not numbers or not all(above < number < np.inf for number in numbers):
         wanted = "a finite number" + (" above 0" if above == 0.0 else "")
         raise ValueError(f"has {key}={data[key]!r}; expected {wanted}")
-    return least
+    return min(numbers)
 
 
 def _listed(value: Any) -> list[Any]:
