@@ -76,7 +76,7 @@ SPEEDS = {
 }
 OTHER_SPEED = 25.0
 MILE = 1.609344  # km
-LIMIT = re.compile(r"([-+]?[0-9]+(?:\.[0-9]+)?) ?(mph|km/h|kmh|kph)?")
+AMOUNT = re.compile(r"([-+]?[0-9]+(?:\.[0-9]+)?) ?(mph|km/h|kmh|kph)?")
 LANES = {"street": 1.0, "arterial": 2.0, "motorway": 2.0}  # where they are not given
 EARTH = 6_371_009.0  # metres, its mean radius
 DEGREE = 10_000.0  # metres: less than a degree is where there are streets, more than other units
@@ -562,6 +562,12 @@ def _tags(data: dict[str, Any], key: str) -> list[str]:
     return [word.strip() for value in given for word in str(value).split(";")]
 
 
+def _amounts(data: dict[str, Any], key: str) -> list[float]:
+    """The numbers among the tags, miles per hour in km/h."""
+    found = [AMOUNT.fullmatch(word.lower()) for word in _tags(data, key)]
+    return [float(at[1]) * (MILE if at[2] == "mph" else 1.0) for at in found if at]
+
+
 def _is_for_cars(data: dict[str, Any]) -> bool:
     return all(word.removesuffix("_link") in HIGHWAYS for word in _tags(data, "highway"))
 
@@ -587,13 +593,12 @@ def _road_type(data: dict[str, Any]) -> int:
 def _speed(data: dict[str, Any]) -> float:
     if "speed_kph" in data:
         return _number(data, "speed_kph")
-    limits = [LIMIT.fullmatch(word.lower()) for word in _tags(data, "maxspeed")]
-    kph = [float(limit[1]) * (MILE if limit[2] == "mph" else 1.0) for limit in limits if limit]
+    kph = _amounts(data, "maxspeed")
     return _smallest(data, "maxspeed", kph) if kph else SPEEDS.get(_highway(data), OTHER_SPEED)
 
 
 def _lanes(data: dict[str, Any]) -> float:
-    lanes = [float(word) for word in _tags(data, "lanes") if LIMIT.fullmatch(word)]
+    lanes = _amounts(data, "lanes")
     return _smallest(data, "lanes", lanes) if lanes else LANES[ROAD_TYPES[_road_type(data)]]
 
 
