@@ -17,8 +17,17 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from irl_lib.mdp import Array, check_array, check_distribution
-from irl_lib.routes import Routes, Trips, chunks, follow, pairs_of, soft_values, trips_of
+from irl_lib.mdp import Array, check_array, check_count, check_distribution, check_real
+from irl_lib.routes import (
+    Routes,
+    Trips,
+    check_routes,
+    chunks,
+    follow,
+    pairs_of,
+    soft_values,
+    trips_of,
+)
 from irl_lib.worlds.roads import ROAD_TYPES, TURN_KINDS, Index, RoadNetwork, check_segments
 
 
@@ -83,7 +92,8 @@ def next_turn_probabilities(
     destination is not known.
 
     The mixture over :func:`destination_posterior` of the turn probabilities to each destination,
-    given that the drive goes on.
+    given that the drive goes on.  One that goes on where only the current segment was a candidate
+    leaves it to come back.
 
     Raises:
         ValueError: as :func:`destination_posterior`.
@@ -93,11 +103,15 @@ def next_turn_probabilities(
     v = soft_values(network, weights, goals)
     belief = _posterior(v, prefixes, goals, check_distribution("prior", p, (len(goals),)))
     current = np.array([np.asarray(route)[-1] for route in prefixes])
-    belief = np.where(current[:, None] == goals, 0.0, belief)
+    ahead = np.where(current[:, None] == goals, 0.0, belief)
+    belief = np.where(ahead.any(axis=1, keepdims=True), ahead, belief)
     turn = network.out_turns[current]
     reward = network.features @ np.asarray(weights)
     log_p = reward[turn][..., None] + v[network.turn_to[turn]] - v[current][:, None]
-    chance = np.einsum("pdg,pg->pd", np.exp(np.where(turn[..., None] < 0, -np.inf, log_p)), belief)
+    with np.errstate(divide="ignore"):
+        log_p = np.where(turn[..., None] < 0, -np.inf, log_p + np.log(belief)[:, None])
+    log_p -= log_p.max(axis=(1, 2), keepdims=True)  # it may be far to come back
+    chance = np.exp(log_p).sum(axis=2)
     return np.asarray(chance / chance.sum(axis=1, keepdims=True))
 
 
@@ -106,13 +120,16 @@ def route_match(network: RoadNetwork, routes: Routes, predicted: Routes) -> Arra
     has too.
 
     Raises:
-        ValueError: when there are not as many predicted routes.
+        ValueError: for bad routes, or when there are not as many predicted ones.
     """
     if len(routes) != len(predicted):
         raise ValueError(f"predicted has {len(predicted)} routes; expected {len(routes)}")
     shares = np.empty(len(routes))
-    for i, (route, other) in enumerate(zip(routes, predicted, strict=True)):
-        driven = np.asarray(route)[1:]
+    for i, route in enumerate(check_routes(network, routes)):
+        other, driven = (
+            check_segments(f"predicted[{i}]", predicted[i], network.n_segments),
+            route[1:],
+        )
         length = network.length[driven]
         shares[i] = length[np.isin(driven, other)].sum() / length.sum()
     return shares
@@ -133,6 +150,7 @@ class TurnFrequencies:
 
     def log_probabilities(self, goal: int) -> Array:
         """``(T,)``: of each turn among those out of its segment, on the way to a destination."""
+        check_segments("goal", goal, self.network.n_segments)
         log_score = np.log(self.scores[_category(self.network, goal)])
         first = self.network.first_turn[:-1]
         total = np.log(np.add.reduceat(np.exp(log_score), first))
@@ -174,13 +192,12 @@ def turn_frequencies(
             could have been.
 
     Raises:
-        ValueError: for bad routes, or a smoothing that is not above 0.
+        ValueError: for bad routes, or a smoothing that is no finite number above 0.
     """
-    if not smoothing > 0.0:
-        raise ValueError(f"smoothing is {smoothing!r}; expected a number > 0")
+    check_real("smoothing", smoothing, 0.0, open_end=True)
     trips = trips_of(network, routes)
     n = 2 * len(TURN_KINDS) * len(ROAD_TYPES)
-    taken, offered = np.full(n, smoothing), np.full(n, 2.0 * smoothing)
+    taken, offered = np.full((2, n), float(smoothing))
     for g, goal in enumerate(trips.goals):
         category = _category(network, int(goal))
         paths = [np.asarray(routes[i]) for i in np.flatnonzero(trips.goal == g).tolist()]
@@ -188,8 +205,8 @@ def turn_frequencies(
         to = np.concatenate([path[1:] for path in paths])
         taken += np.bincount(category[network.turns(at, to)], minlength=n)
         choices = network.out_turns[at]
-        offered += np.bincount(category[choices[choices >= 0]], minlength=n)
-    return TurnFrequencies(network, taken / offered)
+        offered += 0.5 * np.bincount(category[choices[choices >= 0]], minlength=n)
+    return TurnFrequencies(network, 0.5 * taken / offered)
 
 
 def best_path_weights(
@@ -208,8 +225,11 @@ def best_path_weights(
     there are best paths; what is returned is the mean of the second half of the steps.
 
     Raises:
-        ValueError: for bad routes.
+        ValueError: for bad routes, or a number that is not above 0.
     """
+    check_count("steps", steps)
+    check_count("batch", batch)
+    check_real("step_size", step_size, 0.0, open_end=True)
     trips = trips_of(network, routes)
     size = trips.features.mean(axis=0) + 1e-12
     w = -1.0 / size

@@ -28,14 +28,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import linalg
 
-from irl_lib.mdp import Array, check_array
+from irl_lib.mdp import Array, check_array, check_count, check_real
 from irl_lib.worlds.roads import Index, RoadNetwork, check_segments
 
 SCALE = 1e280  # of the columns of N, so that exp V may be as small as 1e-570
@@ -112,11 +112,9 @@ def max_ent_routes(
         >>> found.converged
         True
     """
-    if not (tolerance > 0.0 and max_iterations >= 1 and np.isfinite(l2) and l2 >= 0.0):
-        raise ValueError(
-            f"l2, tolerance and max_iterations are {l2}, {tolerance}, {max_iterations}; "
-            "expected l2 >= 0 and the others > 0"
-        )
+    check_real("l2", l2, 0.0)
+    check_real("tolerance", tolerance, 0.0, open_end=True)
+    check_count("max_iterations", max_iterations)
     trips, start = trips_of(network, routes), _start(network, initial_weights)
     paths, rows, met = _bfgs(network, trips, start, l2, tolerance, max_iterations)
     history = dict(
@@ -150,6 +148,7 @@ def route_objective(
 
     Implements: eq-partition-function, eq-likelihood-gradient, eq-linear-gradient
     """
+    check_real("l2", l2, 0.0)
     paths = _Paths(network, _check_weights(network, weights))
     return _evaluate(paths, trips_of(network, routes), l2)
 
@@ -271,6 +270,32 @@ def trips_of(network: RoadNetwork, routes: Routes) -> Trips:
         ValueError: naming the route and the step, for one that is too short, uses a turn that does
             not exist, or passes its destination before its end.
     """
+    paths = check_routes(network, routes)
+    lengths = np.array([len(p) - 1 for p in paths])
+    starts = np.cumsum(lengths) - lengths
+    route = np.repeat(np.arange(len(paths)), lengths)
+    before, after = (
+        np.concatenate([p[side] for p in paths]) for side in (slice(-1), slice(1, None))
+    )
+    turn = network.turns(before, after)
+    if (turn < 0).any():
+        bad = int(np.argmin(turn))
+        raise ValueError(
+            f"routes[{route[bad]}] goes from segment {before[bad]} to segment {after[bad]} at step "
+            f"{bad - starts[route[bad]]}, where there is no turn: "
+            + _why_no_turn(network, int(before[bad]), int(after[bad]))
+        )
+    goals, goal = np.unique([p[-1] for p in paths], return_inverse=True)
+    total = np.add.reduceat(network.features[turn], starts, axis=0)
+    return Trips(np.array([p[0] for p in paths]), goal, goals, total)
+
+
+def check_routes(network: RoadNetwork, routes: Routes) -> list[Index]:
+    """Routes as arrays of segments, each with a destination that is not passed before.
+
+    Raises:
+        ValueError: naming the route that is something else.
+    """
     if len(routes) == 0:
         raise ValueError("routes is empty; expected at least one route")
     paths = [check_segments(f"routes[{i}]", r, network.n_segments) for i, r in enumerate(routes)]
@@ -280,22 +305,17 @@ def trips_of(network: RoadNetwork, routes: Routes) -> Trips:
                 f"routes[{i}] is {path.tolist()!r:.200}; expected two segments or more, "
                 "the last one, the destination, nowhere else"
             )
-    lengths = np.array([len(p) - 1 for p in paths])
-    route = np.repeat(np.arange(len(paths)), lengths)
-    before, after = (
-        np.concatenate([p[side] for p in paths]) for side in (slice(-1), slice(1, None))
+    return paths
+
+
+def _why_no_turn(network: RoadNetwork, before: int, after: int) -> str:
+    if network.head[before] != network.tail[after]:
+        return "the one does not start where the other ends"
+    name: Any = network.names[after] if network.names else (int(network.tail[after]),)
+    return (
+        f"that is turning round at node {name[0]!r}, where there is another way; "
+        "road_network(graph, u_turns=True) has turns for it"
     )
-    turn = network.turns(before, after)
-    if (turn < 0).any():
-        bad = int(np.argmin(turn))
-        raise ValueError(
-            f"routes[{route[bad]}] goes from segment {before[bad]} to segment {after[bad]}, "
-            "where there is no turn"
-        )
-    starts = np.cumsum(lengths) - lengths
-    goals, goal = np.unique([p[-1] for p in paths], return_inverse=True)
-    total = np.add.reduceat(network.features[turn], starts, axis=0)
-    return Trips(np.array([p[0] for p in paths]), goal, goals, total)
 
 
 def pairs_of(network: RoadNetwork, origins: ArrayLike, destinations: ArrayLike) -> Trips:
@@ -485,7 +505,7 @@ def _start(network: RoadNetwork, weights: ArrayLike | None) -> Array:
     if weights is not None:
         return check_array("initial_weights", weights, (network.features.shape[1],))
     cost = np.full(network.n_turns, np.log(network.out_turns.shape[1]) + 0.1)
-    return np.asarray(np.linalg.lstsq(network.features, -cost)[0])
+    return np.asarray(np.linalg.lstsq(network.features, -cost, rcond=None)[0])
 
 
 def _sample(trips: Trips) -> Trips:

@@ -8,7 +8,7 @@ import pytest
 
 from irl_lib import route_prediction as prediction
 from irl_lib import routes
-from irl_lib.worlds import roads
+from irl_lib.worlds import road_network, roads
 
 TASTE = np.array([-5.0, -4.0, -2.0, -2.0, -0.5, -0.4, -1.4, -1.0, -0.4])
 TOWN = roads(seed=4, size=400)
@@ -109,6 +109,46 @@ def test_whoever_has_arrived_does_not_turn():
     np.testing.assert_allclose(chance, alone, atol=1e-12)
 
 
+def test_a_drive_that_goes_on_from_its_only_candidate_comes_back():
+    for here in range(0, TOWN.n_segments, 11):
+        chance = prediction.next_turn_probabilities(TOWN, TASTE, [[here]], [here])[0]
+        turns = TOWN.out_turns[here]
+        gain = TOWN.features[turns] @ TASTE
+        gain += routes.soft_values(TOWN, TASTE, here)[TOWN.turn_to[turns], 0]
+        loops = np.where(turns < 0, 0.0, np.exp(gain))
+        np.testing.assert_allclose(chance, loops / loops.sum(), atol=1e-12)
+        assert chance.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_the_only_turn_is_certain():
+    alone = np.flatnonzero(np.diff(TOWN.first_turn) == 1)
+    for here in alone[:10].tolist():
+        for goals in ([here], [here, PLACES[0]], PLACES):
+            chance = prediction.next_turn_probabilities(TOWN, TASTE, [[here]], goals)[0]
+            assert chance[0] == pytest.approx(1.0, abs=1e-12)
+            assert (chance[1:] == 0.0).all()
+
+
+def test_coming_back_from_far_away():
+    """Where exp of the value of the way back is 0."""
+    graph = nx.MultiDiGraph()
+    for node in range(3):
+        graph.add_node(node, x=1_000.0 * node, y=500.0 * (node % 2))
+    for a, b, length in ((0, 1, 1_000.0), (1, 2, 1_000.0), (2, 0, 1_000.0), (2, 0, 1_001.0)):
+        graph.add_edge(a, b, length=length, highway="service")
+    network = road_network(graph)
+    here, before, *ways = (
+        network.names.index(e) for e in [(1, 2, 0), (0, 1, 0), (2, 0, 0), (2, 0, 1)]
+    )
+    weights = -300.0 * (np.array(network.feature_names) == "street km")
+    for prefix, goals in (([here], [here]), ([before, here], [here, before])):
+        chance = prediction.next_turn_probabilities(network, weights, [prefix], goals)[0]
+        turns = network.turns(here, ways)
+        odds = chance[(network.out_turns[here] == turns[:, None]).argmax(axis=1)]
+        assert odds[0] / odds[1] == pytest.approx(np.exp(0.3), rel=1e-9)
+        assert chance.sum() == pytest.approx(1.0, abs=1e-12)
+
+
 def test_next_turns_are_the_mixture():
     route = max(drives(), key=len)
     prefix = route[:4]
@@ -130,6 +170,10 @@ def test_the_match_is_a_share_of_the_length():
     assert prediction.route_match(TOWN, [route], [part])[0] == pytest.approx(expected)
     with pytest.raises(ValueError, match="predicted has 0 routes; expected 1"):
         prediction.route_match(TOWN, [route], [])
+    with pytest.raises(ValueError, match=r"routes\[0\] is \[3\]; expected two segments or more"):
+        prediction.route_match(TOWN, [[3]], [[3]])
+    with pytest.raises(ValueError, match=r"predicted\[0\] is .*expected segments"):
+        prediction.route_match(TOWN, [route], [[np.nan]])
 
 
 def test_turn_frequencies_are_distributions_and_prefer_what_was_taken():
@@ -142,8 +186,13 @@ def test_turn_frequencies_are_distributions_and_prefer_what_was_taken():
     assert counts.scores.max() < 1.0
     ours = routes.route_log_probability(TOWN, TASTE, seen).mean()
     assert counts.route_log_probability(seen).mean() < ours
-    with pytest.raises(ValueError, match=r"smoothing is 0\.0"):
-        prediction.turn_frequencies(TOWN, seen, smoothing=0.0)
+    for bad in (0.0, -1, np.inf, np.nan, "some"):
+        with pytest.raises(ValueError, match=r"smoothing is .*expected a finite number > 0"):
+            prediction.turn_frequencies(TOWN, seen, smoothing=bad)
+    even = prediction.turn_frequencies(TOWN, seen, smoothing=1e308)
+    np.testing.assert_allclose(even.scores, 0.5)
+    with pytest.raises(ValueError, match="goal is -1; expected segments"):
+        counts.log_probabilities(-1)
 
 
 def test_the_most_likely_route_of_the_turn_frequencies():
@@ -167,6 +216,15 @@ def test_best_path_weights_predict_better_than_time():
     )
     assert (margin < 0.0).all()
     assert ours > theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 0), ("steps", 2.5), ("batch", 0), ("step_size", np.nan), ("step_size", 0.0)],
+)
+def test_best_path_weights_need_numbers_above_0(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}; expected a"):
+        prediction.best_path_weights(TOWN, drives(5), np.random.default_rng(0), **{name: value})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from irl_lib import planning, routes
-from irl_lib.worlds import roads
+from irl_lib.worlds import road_network, roads
 
 TASTE = np.array([-5.0, -4.0, -2.0, -2.0, -0.5, -0.4, -1.4, -1.0, -0.4])
 HAMLET = roads(seed=3, size=60)
@@ -245,6 +246,94 @@ def test_other_bad_arguments():
         routes.soft_values(TOWN, np.ones(3), 0)
     with pytest.raises(ValueError, match="weights is nan"):
         routes.soft_values(TOWN, np.nan * TASTE, 0)
-    for options in ({"l2": -1.0}, {"tolerance": 0.0}, {"max_iterations": 0}, {"l2": np.nan}):
-        with pytest.raises(ValueError, match="l2, tolerance and max_iterations are"):
-            routes.max_ent_routes(TOWN, drives(TOWN, 5), **options)
+    for name, bad in (
+        ("l2", -1.0),
+        ("l2", np.nan),
+        ("tolerance", 0.0),
+        ("tolerance", np.inf),
+        ("max_iterations", 0),
+        ("max_iterations", 2.5),
+    ):
+        with pytest.raises(ValueError, match=f"{name} is {bad}; expected a"):
+            routes.max_ent_routes(TOWN, drives(TOWN, 5), **{name: bad})
+    for bad in (np.nan, -5, np.inf, "much"):
+        with pytest.raises(ValueError, match=r"l2 is .*expected a finite number"):
+            routes.route_objective(TOWN, drives(TOWN, 5), TASTE, l2=bad)
+
+
+# --- turning round ------------------------------------------------------------------------------
+
+
+def streets(pairs, places):
+    """Two-way streets of equal kind between places."""
+    graph = nx.MultiDiGraph()
+    for node, (x, y) in enumerate(places):
+        graph.add_node(node, x=x, y=y)
+    for a, b in [*pairs, *((b, a) for a, b in pairs)]:
+        length = float(np.hypot(*np.subtract(places[a], places[b])))
+        graph.add_edge(a, b, length=length, highway="residential")
+    return graph
+
+
+BRANCH = streets(
+    [(0, 1), (1, 2), (2, 3), (1, 4)], [(0, 0), (100, 0), (200, 0), (300, 0), (100, 100)]
+)
+
+
+def test_a_route_that_turns_round():
+    network = road_network(BRANCH)
+    at = {name[:2]: i for i, name in enumerate(network.names)}
+    route = [at[0, 1], at[1, 2], at[2, 1], at[1, 4]]
+    found = routes.max_ent_routes(network, [route], l2=1e-3)
+    assert found.converged
+    assert found.gradient_norm <= 1e-6
+    assert np.isfinite(found.weights).all()
+    assert 0.5 < np.exp(routes.route_log_probability(network, found.weights, [route])[0]) < 1.0
+
+
+def test_why_a_route_is_refused():
+    network = road_network(BRANCH, u_turns=False)
+    at = {name[:2]: i for i, name in enumerate(network.names)}
+    round_at_2 = [at[0, 1], at[1, 2], at[2, 1], at[1, 4]]
+    with pytest.raises(
+        ValueError, match=r"routes\[0\] .* at step 1, .*turning round at node 2.*u_turns"
+    ):
+        routes.max_ent_routes(network, [round_at_2])
+    jump = [at[0, 1], at[1, 2], at[1, 4]]
+    with pytest.raises(ValueError, match=r"routes\[1\] .* at step 1, .*does not start where"):
+        routes.max_ent_routes(network, [[at[0, 1], at[1, 4]], jump])
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10_000))
+def test_streets_in_which_drivers_turn_round(seed):
+    """The linear system is the recursion, and there are weights for every set of drives."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(4, 12))
+    pairs = [(k, int(rng.integers(k))) for k in range(1, n)]
+    pairs += [tuple(rng.choice(n, 2, replace=False).tolist()) for _ in range(n // 2)]
+    network = road_network(streets(pairs, rng.uniform(0.0, 1_000.0, (n, 2))))
+    assert network.n_segments == 2 * len(pairs)
+    weights = np.append(TASTE, -2.0) * rng.uniform(0.7, 1.5, TASTE.size + 1)
+    goal = int(rng.integers(network.n_segments))
+    world = network.mdp(goal, weights)
+    recursion = planning.soft_value_iteration(world.mdp, world.reward).v[: network.n_segments]
+    values = routes.soft_values(network, weights, goal)[:, 0]
+    np.testing.assert_allclose(values, recursion, atol=1e-9)
+    ends = rng.permuted(np.tile(np.arange(network.n_segments), (40, 1)), axis=1)[:, :2].T
+    drives = routes.sample_routes(network, weights, *ends, rng)
+    assert routes.max_ent_routes(network, drives, l2=1e-3).converged
+
+
+def test_drives_without_a_turn_round():
+    """What nobody did is dear: without a penalty, so dear that its rate is below the tolerance."""
+    network = road_network(TOWN.graph())
+    old = {(name[0], name[1]): i for i, name in enumerate(network.names)}
+    number = np.array(
+        [old[ends] for ends in zip(TOWN.tail.tolist(), TOWN.head.tolist(), strict=True)]
+    )
+    dead_end = np.bincount(TOWN.turn_from[TOWN.turn_kind == 3], minlength=TOWN.n_segments) > 0
+    seen = [number[r] for r in drives(TOWN, 300) if not dead_end[r[:-1]].any()]
+    found = routes.max_ent_routes(network, seen)
+    assert found.converged
+    assert found.weights[-1] < -6.0

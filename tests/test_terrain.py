@@ -56,7 +56,7 @@ def mean_climb(land: Terrain, where: Array) -> float:
 def test_every_free_cell_can_be_reached_from_every_other(size: int, seed: int) -> None:
     land = terrain(size, seed)
     free = np.flatnonzero(~land.blocked)
-    graph = nx.Graph((s, t) for s in free.tolist() for _, t in neighbours(land, s))
+    graph = nx.from_edgelist((s, t) for s in free.tolist() for _, t in neighbours(land, s))
     assert set(graph) == set(free.tolist())
     assert nx.is_connected(graph)
     assert 0.5 < free.size / size**2 < 1.0
@@ -81,7 +81,7 @@ def test_a_landscape_has_everything_in_moderation(seed: int) -> None:
 
 def test_roads_connect_the_settlements(land: Terrain) -> None:
     on_road = np.flatnonzero(land.road)
-    graph = nx.Graph((s, t) for s in on_road.tolist() for _, t in neighbours(land, s))
+    graph = nx.from_edgelist((s, t) for s in on_road.tolist() for _, t in neighbours(land, s))
     graph = graph.subgraph(on_road.tolist())
     for a, b in itertools.pairwise(land.settlements.tolist()):
         assert nx.has_path(graph, a, b)

@@ -472,7 +472,9 @@ def _building_costs(elevation: Array, cover: Index, done: Mask, wiggle: float) -
     hard = np.array([1.0, 1.2, 1.5 + wiggle, 4.0, 3.0, 5.0])[cover.ravel()]
     cost = LENGTHS * (hard[:, None] + hard[targets]) * (1.0 + 0.2 * climb)
     cost *= np.where(done.ravel()[targets], 0.2, 1.0)
-    parts = (cost.ravel(), targets.ravel(), slots * np.arange(n + 1))
+    where = targets.ravel(), slots * np.arange(n + 1)
+    # Before 1.15, scipy's Dijkstra takes 32-bit indices only.
+    parts = (cost.ravel(), *(index.astype(np.int32) for index in where))
     return sparse.csr_array(parts, shape=(n, n))
 
 
