@@ -29,9 +29,12 @@ from irl_lib.mdp import (
     Array,
     check_array,
     check_count,
+    check_mdp,
     check_numbers,
     check_policy,
     check_real,
+    check_rng,
+    check_type,
     feature_matrix,
 )
 from irl_lib.trajectories import Entries, Index
@@ -158,6 +161,7 @@ class Demonstrations:
                 horizon, or one that terminated where no absorbing state is; and for states or
                 actions that are vectors.
         """
+        check_mdp(mdp)
         for name, size in (("states", self.state_width), ("actions", self.action_width)):
             if size is not None:
                 raise ValueError(
@@ -255,7 +259,7 @@ class Demonstrations:
         Raises:
             ValueError: when ``fraction`` is not in (0, 1), or leaves one side empty.
         """
-        _check_rng(rng)
+        check_rng(rng)
         share = check_real("fraction", fraction, 0.0, open_end=True)
         n = round(share * len(self))
         if share >= 1.0 or not 0 < n < len(self):
@@ -449,7 +453,7 @@ def sample(
         ValueError: for a bad policy, or ``n`` or ``length`` below 1, or above the horizon.
     """
     pi = check_policy(mdp, policy)
-    _check_rng(rng)
+    check_rng(rng)
     n, steps = check_count("n", n), _length(mdp, length)
     state = rng.choice(mdp.n_states, size=n, p=mdp.initial)
     states, actions, lengths = [state], [], np.zeros(n, dtype=np.int64)
@@ -496,11 +500,6 @@ def _length(mdp: MDP, length: int | None) -> int:
     if mdp.horizon is not None:
         return mdp.horizon
     return 100_000 if mdp.episodic else int(np.ceil(np.log(1e-3) / np.log(mdp.discount)))
-
-
-def _check_rng(rng: object) -> None:
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is {rng!r}; expected a numpy.random.Generator")
 
 
 def _check_range(name: str, values: Index, n: int, what: str) -> None:

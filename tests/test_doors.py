@@ -1,0 +1,817 @@
+"""The doors of the package: whatever is wrong with an argument, an error names it.
+
+For each public function there is a call that works.  One argument at a time is replaced by what has
+no business there; what comes back is an error of the package's own that names the argument, or a
+result without a NaN.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import irl_lib
+from irl_lib import Demonstrations, planning, worlds
+
+torch = pytest.importorskip("torch")
+gymnasium = pytest.importorskip("gymnasium")
+pytest.importorskip("cvxpy")
+pytest.importorskip("stable_baselines3")
+pytest.importorskip("matplotlib")
+
+MODULES = (
+    "behavior_cloning",
+    "demonstrations",
+    "guided_cost",
+    "importance",
+    "margin_programs",
+    "max_ent",
+    "max_margin",
+    "mdp",
+    "metrics",
+    "networks",
+    "planning",
+    "plotting",
+    "results",
+    "rollouts",
+    "timed_policies",
+    "worlds.cartpole",
+    "worlds.gridworld",
+    "worlds.lattice",
+    "worlds.objectworld",
+    "worlds.point_maze",
+    "worlds.roads",
+    "worlds.terrain",
+    "worlds.textbook",
+)
+
+
+class Call(NamedTuple):
+    """A call that works."""
+
+    function: Callable[..., Any]
+    arguments: dict[str, Any]
+
+
+def net(n_inputs: int = 2) -> Any:
+    from irl_lib.networks import RewardNet
+
+    return RewardNet(n_inputs, torch.Generator().manual_seed(0), hidden=(3,))
+
+
+@cache
+def calls() -> dict[str, Call]:
+    """By the name of the function, the class or the method."""
+    from irl_lib import (
+        behavior_cloning,
+        demonstrations,
+        guided_cost,
+        importance,
+        margin_programs,
+        max_ent,
+        max_margin,
+        mdp,
+        metrics,
+        networks,
+        plotting,
+        results,
+        rollouts,
+        timed_policies,
+    )
+
+    world = worlds.chain(4, horizon=3)
+    model, phi, reward = world.mdp, world.features, world.reward
+    plan, posterior = (
+        planning.soft_value_iteration(model, reward),
+        planning.trajectory_posterior(model, reward),
+    )
+    pi, rho = plan.policy, planning.occupancy(model, plan.policy)
+    table = np.full((4, 2), 0.5)
+    demos = demonstrations.sample(model, pi, 4, np.random.default_rng(0))
+    paths = mdp.enumerate_trajectories(model)
+    maze, grid = worlds.Maze(), worlds.gridworld(3)
+    env = worlds.point_maze(max_steps=4)
+    moves = rollouts.rollout(env, lambda seen, rng: rng.uniform(-1, 1, 2), 2, 0)
+    lattice = worlds.Lattice([0.0], [1.0], [2])
+    unit = timed_policies.Frame(np.zeros(2), np.ones(2), -np.ones(2), np.ones(2), 4)
+    head = np.zeros((2, 3)), np.zeros(2)
+    gaussian = timed_policies.SquashedGaussian(unit, [], head, head)
+    line = worlds.LatticePolicy(lattice, np.zeros((99_999, 3, 2)), [[0.0], [1.0]], [0.5])
+    generator = torch.Generator().manual_seed(0)
+    policy_net = networks.PolicyNet(2, generator, n_actions=2)
+    wide_net = networks.PolicyNet(2, generator, action_size=1)
+    map_net = networks.MapRewardNet(2, (2, 2), generator, hidden=(3,))
+    land, town = worlds.terrain(16), worlds.roads(size=60)
+    rng = np.random.default_rng(0)
+    axes = plotting.figure(width=2.0)[1]
+    square = worlds.gridworld(2)
+    four = np.arange(8.0).reshape(4, 2)
+    two = torch.zeros(2)
+    found = {
+        "behavior_cloning.clone": Call(
+            behavior_cloning.clone,
+            {"mdp": model, "demos": demos, "smoothing": 1.0, "stationary": True},
+        ),
+        "behavior_cloning.clone_network": Call(
+            behavior_cloning.clone_network,
+            {
+                "env": model,
+                "demos": demos,
+                "rng": generator,
+                "hidden": (3,),
+                "sd": None,
+                "l2": 0.1,
+                "epochs": 2,
+                "batch": 4,
+                "learning_rate": 1e-3,
+                "validation": 0.5,
+                "tolerance": 100.0,
+                "progress": False,
+            },
+        ),
+        "demonstrations.Demonstrations": Call(
+            Demonstrations,
+            {
+                "states": [[0, 1]],
+                "actions": [[0]],
+                "terminated": [True],
+                "truncated": [False],
+                "rewards": [[1.0]],
+                "environment": "here",
+            },
+        ),
+        "demonstrations.Demonstrations.steps": Call(demos.steps, {}),
+        "demonstrations.Demonstrations.check": Call(demos.check, {"mdp": model}),
+        "demonstrations.Demonstrations.check_spaces": Call(
+            moves.check_spaces,
+            {
+                "observation_space": env.observation_space,
+                "action_space": env.action_space,
+                "environment": None,
+            },
+        ),
+        "demonstrations.Demonstrations.occupancy": Call(demos.occupancy, {"mdp": model}),
+        "demonstrations.Demonstrations.feature_expectations": Call(
+            demos.feature_expectations, {"mdp": model, "features": phi}
+        ),
+        "demonstrations.Demonstrations.split": Call(demos.split, {"fraction": 0.5, "rng": rng}),
+        "demonstrations.Demonstrations.select": Call(demos.select, {"which": [0, 1]}),
+        "demonstrations.complete_occupancy": Call(
+            demonstrations.complete_occupancy, {"mdp": model, "shown": rho, "name": "shown"}
+        ),
+        "demonstrations.shipped": Call(demonstrations.shipped, {"name": "cartpole_expert"}),
+        "demonstrations.from_gymnasium": Call(
+            demonstrations.from_gymnasium,
+            {"env": env, "policy": gaussian, "n": 1, "seed": 0, "max_steps": 3, "progress": False},
+        ),
+        "demonstrations.sample": Call(
+            demonstrations.sample, {"mdp": model, "policy": pi, "n": 2, "rng": rng, "length": 2}
+        ),
+        "guided_cost.guided_cost_learning": Call(
+            guided_cost.guided_cost_learning,
+            {
+                "env": env,
+                "demos": moves,
+                "reward_net": net(),
+                "seed": 0,
+                "iterations": 1,
+                "episodes": 2,
+                "memory": 1,
+                "reward_steps": 1,
+                "reward_learning_rate": 1e-3,
+                "l2": 1e-3,
+                "hidden": (4,),
+                "policy_learning_rate": 1e-3,
+                "policy_epochs": 1,
+                "horizon": 4,
+                "min_effective_share": 0.0,
+                "checkpoint": None,
+                "callback": None,
+                "progress": False,
+            },
+        ),
+        "importance.mixture_log_density": Call(
+            importance.mixture_log_density, {"log_densities": np.zeros((2, 2)), "counts": [1, 2]}
+        ),
+        "importance.log_weights": Call(
+            importance.log_weights, {"rewards": [1.0, 2.0], "log_densities": [0.0, 1.0]}
+        ),
+        "importance.model_log_density": Call(
+            importance.model_log_density,
+            {
+                "rewards": [1.0],
+                "sample_rewards": [1.0, 2.0],
+                "sample_log_densities": [0.0, 1.0],
+            },
+        ),
+        "importance.reward_loss": Call(
+            importance.reward_loss, {"demo_rewards": two, "rewards": two, "log_densities": two}
+        ),
+        "margin_programs.solve_program": Call(
+            margin_programs.solve_program,
+            {
+                "mu_expert": [1.0, 1.0],
+                "mus": [[0.0, 1.0], [0.5, 0.0]],
+                "margins": [1.0, 1.0],
+                "slack": 10.0,
+                "demonstration": [0, 0],
+                "lower": -9.0,
+                "upper": 9.0,
+            },
+        ),
+        "margin_programs.widest_margin": Call(
+            margin_programs.widest_margin,
+            {"mu_expert": [1.0, 1.0], "mus": [[0.0, 1.0], [0.5, 0.0]]},
+        ),
+        "max_ent.objective": Call(
+            max_ent.objective,
+            {
+                "mdp": model,
+                "features": phi,
+                "expert": demos,
+                "weights": world.weights,
+                "causal": True,
+                "l2": 0.1,
+            },
+        ),
+        "max_ent.max_ent": Call(
+            max_ent.max_ent,
+            {
+                "mdp": model,
+                "features": phi,
+                "demos": demos,
+                "causal": True,
+                "l2": 0.1,
+                "method": "newton-cg",
+                "tolerance": 1e-3,
+                "max_iterations": 9,
+                "step_size": 0.1,
+                "initial_weights": world.weights,
+                "progress": False,
+            },
+        ),
+        "max_ent.deep_max_ent": Call(
+            max_ent.deep_max_ent,
+            {
+                "mdp": model,
+                "reward_net": net(),
+                "demos": rho,
+                "features": phi,
+                "objective": "dual",
+                "l2": 0.1,
+                "tolerance": 9.0,
+                "max_iterations": 2,
+                "progress": False,
+            },
+        ),
+        "max_margin.max_margin": Call(
+            max_margin.max_margin,
+            {
+                "mdp": model,
+                "features": phi,
+                "demos": rho,
+                "margin": "unit",
+                "slack": 10.0,
+                "loss_augmented": True,
+                "tolerance": 1e-3,
+                "max_iterations": 9,
+                "initial_policy": np.eye(2)[[1, 1, 1, 1]],
+                "lower": -9.0,
+                "upper": 9.0,
+                "progress": False,
+            },
+        ),
+        "max_margin.most_violated": Call(
+            max_margin.most_violated,
+            {
+                "mdp": model,
+                "features": phi,
+                "demos": rho,
+                "weights": world.weights,
+                "margin": "unit",
+            },
+        ),
+        "max_margin.projection": Call(
+            max_margin.projection,
+            {
+                "mdp": model,
+                "features": phi,
+                "demos": rho,
+                "version": "projection",
+                "tolerance": 1e-1,
+                "max_iterations": 50,
+                "initial_policy": np.eye(2)[[1, 1, 1, 1]],
+                "progress": False,
+            },
+        ),
+        "max_margin.merge_policies": Call(
+            max_margin.merge_policies, {"mdp": model, "policies": [pi, pi], "shares": [0.5, 0.5]}
+        ),
+        "mdp.MDP": Call(
+            mdp.MDP,
+            {
+                "transitions": model.dense_transitions(),
+                "initial": model.initial,
+                "discount": 0.9,
+                "horizon": 3,
+            },
+        ),
+        "mdp.MDP.started_at": Call(model.started_at, {"initial": model.initial}),
+        "mdp.MDP.action_matrix": Call(model.action_matrix, {"action": 1}),
+        "mdp.MDP.dense_transitions": Call(model.dense_transitions, {}),
+        "mdp.MDP.expect": Call(model.expect, {"v": np.arange(4.0)}),
+        "mdp.MDP.flow": Call(model.flow, {"occupancy": rho}),
+        "mdp.MDP.policy_matrix": Call(model.policy_matrix, {"policy": table}),
+        "mdp.Trajectories.total": Call(paths.total, {"reward": reward, "discount": 0.9}),
+        "mdp.Trajectories.log_policy": Call(paths.log_policy, {"policy": pi}),
+        "mdp.enumerate_trajectories": Call(
+            mdp.enumerate_trajectories, {"mdp": model, "max_trajectories": 100}
+        ),
+        "mdp.deterministic_policy": Call(
+            mdp.deterministic_policy, {"actions": [1, 0], "n_actions": 2}
+        ),
+        "mdp.enumerate_policies": Call(
+            mdp.enumerate_policies, {"mdp": worlds.two_goal().mdp, "max_policies": 100}
+        ),
+        "mdp.feature_matrix": Call(mdp.feature_matrix, {"mdp": model, "features": phi}),
+        "metrics.expected_value_difference": Call(
+            metrics.expected_value_difference, {"mdp": model, "policy": pi, "reward": reward}
+        ),
+        "metrics.feature_gap": Call(
+            metrics.feature_gap,
+            {"mdp": model, "policy": pi, "features": phi, "expert": [1.0, 1.0]},
+        ),
+        "metrics.negative_log_likelihood": Call(
+            metrics.negative_log_likelihood, {"mdp": model, "policy": pi, "demos": demos}
+        ),
+        "metrics.effective_sample_size": Call(
+            metrics.effective_sample_size, {"log_weights": [0.0, 1.0]}
+        ),
+        "metrics.identifiability": Call(
+            metrics.identifiability,
+            {
+                "mdps": model,
+                "features": phi,
+                "state_only": False,
+                "per_step": False,
+                "tolerance": 1e-8,
+            },
+        ),
+        "metrics.starc_distance": Call(
+            metrics.starc_distance, {"mdp": model, "first": reward, "second": reward + phi[..., 0]}
+        ),
+        "metrics.epic_distance": Call(
+            metrics.epic_distance,
+            {
+                "first": reward,
+                "second": reward + phi[..., 0],
+                "coverage": np.full((4, 2, 4), 1 / 32),
+                "discount": 0.9,
+                "states": np.full(4, 0.25),
+                "actions": np.full(2, 0.5),
+            },
+        ),
+        "metrics.transition_coverage": Call(
+            metrics.transition_coverage, {"mdp": model, "policy": pi}
+        ),
+        "networks.mlp": Call(networks.mlp, {"sizes": [2, 3], "rng": generator}),
+        "networks.PolicyNet": Call(
+            networks.PolicyNet,
+            {
+                "n_inputs": 2,
+                "rng": generator,
+                "action_size": 1,
+                "hidden": (3,),
+                "sd": 0.5,
+                "centre": [0.0, 0.0],
+                "scale": [1.0, 1.0],
+            },
+        ),
+        "networks.PolicyNet.forward": Call(policy_net, {"observations": torch.zeros(3, 2)}),
+        "networks.PolicyNet.log_prob": Call(
+            wide_net.log_prob,
+            {"observations": torch.zeros(3, 2), "actions": torch.zeros(3, 1)},
+        ),
+        "networks.PolicyNet.probabilities": Call(
+            policy_net.probabilities, {"observations": np.zeros((3, 2))}
+        ),
+        "networks.PolicyNet.act": Call(policy_net.act, {"observation": np.zeros(2), "rng": rng}),
+        "networks.RewardNet": Call(
+            networks.RewardNet,
+            {
+                "n_inputs": 2,
+                "rng": generator,
+                "hidden": (3,),
+                "centre": [0.0, 0.0],
+                "scale": [1.0, 1.0],
+            },
+        ),
+        "networks.RewardNet.forward": Call(net(), {"inputs": torch.zeros(3, 2)}),
+        "networks.MapRewardNet": Call(
+            networks.MapRewardNet,
+            {
+                "n_inputs": 2,
+                "shape": (2, 2),
+                "rng": generator,
+                "window": 3,
+                "hidden": (3,),
+                "centre": [0.0, 0.0],
+                "scale": [1.0, 1.0],
+            },
+        ),
+        "networks.MapRewardNet.forward": Call(map_net, {"inputs": torch.zeros(4, 2)}),
+        "networks.reward_table": Call(
+            networks.reward_table, {"mdp": model, "reward_net": net(), "features": phi}
+        ),
+        "networks.input_tensor": Call(networks.input_tensor, {"mdp": model, "features": phi}),
+        "networks.reward_tensor": Call(
+            networks.reward_tensor,
+            {"mdp": model, "reward_net": net().double(), "inputs": torch.tensor(phi)},
+        ),
+        "planning.value_iteration": Call(
+            planning.value_iteration, {"mdp": model, "reward": reward}
+        ),
+        "planning.soft_value_iteration": Call(
+            planning.soft_value_iteration, {"mdp": model, "reward": reward, "temperature": 2.0}
+        ),
+        "planning.trajectory_posterior": Call(
+            planning.trajectory_posterior, {"mdp": model, "reward": reward}
+        ),
+        "planning.log_partition": Call(planning.log_partition, {"mdp": model, "plan": posterior}),
+        "planning.best_case": Call(planning.best_case, {"mdp": model, "reward": reward}),
+        "planning.soft_backup": Call(
+            planning.soft_backup,
+            {
+                "mdp": model,
+                "reward": reward,
+                "v": np.arange(4.0),
+                "temperature": 1.0,
+                "workers": 1,
+            },
+        ),
+        "planning.policy_value": Call(
+            planning.policy_value,
+            {"mdp": model, "policy": pi, "reward": reward, "temperature": 1.0},
+        ),
+        "planning.occupancy": Call(planning.occupancy, {"mdp": model, "policy": pi}),
+        "planning.trajectory_occupancy": Call(
+            planning.trajectory_occupancy, {"mdp": model, "plan": posterior}
+        ),
+        "planning.feature_expectations": Call(
+            planning.feature_expectations, {"mdp": model, "policy": pi, "features": phi}
+        ),
+        "planning.occupancy_derivative": Call(
+            planning.occupancy_derivative, {"mdp": model, "plan": plan, "direction": reward}
+        ),
+        "planning.trajectory_occupancy_derivative": Call(
+            planning.trajectory_occupancy_derivative,
+            {"mdp": model, "plan": posterior, "direction": reward},
+        ),
+        "plotting.figure": Call(
+            plotting.figure, {"columns": 1, "rows": 1, "width": 2.0, "height": 2.0}
+        ),
+        "plotting.shades": Call(plotting.shades, {"n": 3}),
+        "plotting.heatmap": Call(
+            plotting.heatmap,
+            {"ax": axes, "world": square, "values": np.arange(4.0), "label": ""},
+        ),
+        "plotting.arrows": Call(
+            plotting.arrows,
+            {"ax": axes, "world": square, "policy": np.full((4, 4), 0.25), "color": "black"},
+        ),
+        "plotting.trajectories": Call(
+            plotting.trajectories,
+            {
+                "ax": axes,
+                "world": square,
+                "states": [[0, 1]],
+                "color": "black",
+                "spread": 0.1,
+            },
+        ),
+        "plotting.road_map": Call(
+            plotting.road_map, {"ax": axes, "network": town, "smallest": "street"}
+        ),
+        "plotting.route": Call(
+            plotting.route,
+            {"ax": axes, "network": town, "segments": [0, 1], "color": "black"},
+        ),
+        "plotting.maze_map": Call(plotting.maze_map, {"ax": axes, "maze": maze}),
+        "plotting.terrain_map": Call(plotting.terrain_map, {"ax": axes, "land": land}),
+        "plotting.cost_map": Call(
+            plotting.cost_map,
+            {"ax": axes, "land": land, "reward": -np.ones((256, 8)), "label": ""},
+        ),
+        "plotting.path": Call(
+            plotting.path, {"ax": axes, "land": land, "states": [0, 1], "color": "black"}
+        ),
+        "plotting.player": Call(
+            plotting.player,
+            {
+                "draw": lambda i: plotting.figure(width=0.5, height=0.5)[0],
+                "n_frames": 1,
+                "alt": "An empty figure, for a test of doors.",
+                "name": "empty",
+                "interval": 100,
+                "dpi": 20,
+                "still": 0,
+            },
+        ),
+        "results.names": Call(results.names, {}),
+        "results.load": Call(results.load, {"name": "cartpole_expert"}),
+        "rollouts.rollout": Call(
+            rollouts.rollout,
+            {"env": env, "policy": gaussian, "n": 1, "seed": 0, "max_steps": 3, "progress": False},
+        ),
+        "rollouts.returns": Call(rollouts.returns, {"demos": moves, "discount": 0.9}),
+        "timed_policies.Frame.inputs": Call(
+            unit.inputs, {"states": np.zeros((1, 4, 2)), "times": np.arange(4)}
+        ),
+        "timed_policies.Frame.to_gaussian": Call(unit.to_gaussian, {"actions": np.zeros((1, 2))}),
+        "timed_policies.Frame.from_gaussian": Call(
+            unit.from_gaussian, {"numbers": np.zeros((1, 2))}
+        ),
+        "timed_policies.Frame.share_at_bounds": Call(
+            unit.share_at_bounds, {"actions": np.zeros((1, 2))}
+        ),
+        "timed_policies.SquashedGaussian.start": Call(gaussian.start, {}),
+        "timed_policies.SquashedGaussian.log_densities": Call(
+            gaussian.log_densities, {"states": np.zeros((1, 4, 2)), "actions": np.zeros((1, 4, 2))}
+        ),
+        "timed_policies.SquashedGaussian.log_density": Call(
+            gaussian.log_density, {"states": np.zeros((1, 4, 2)), "actions": np.zeros((1, 4, 2))}
+        ),
+        "worlds.cartpole.cartpole": Call(
+            worlds.cartpole,
+            {
+                "pole_length": 0.5,
+                "gravity": 9.8,
+                "force": 10.0,
+                "max_steps": 5,
+                "render_mode": None,
+            },
+        ),
+        "worlds.gridworld.gridworld": Call(
+            worlds.gridworld,
+            {
+                "width": 3,
+                "height": 2,
+                "slip": 0.1,
+                "n_features": 2,
+                "seed": 0,
+                "discount": 0.9,
+                "horizon": 3,
+                "goals": [(0, 0)],
+                "walls": [(1, 1)],
+                "features": np.ones((6, 2)),
+                "weights": [1.0, 2.0],
+            },
+        ),
+        "worlds.lattice.Lattice": Call(
+            worlds.Lattice, {"low": [0.0], "high": [1.0], "cells": [2], "periodic": [False]}
+        ),
+        "worlds.lattice.Lattice.interpolation": Call(lattice.interpolation, {"at": [[0.3]]}),
+        "worlds.lattice.Lattice.mdp": Call(
+            lattice.mdp,
+            {
+                "next_states": np.full((3, 2, 1), 0.4),
+                "start": [[0.0]],
+                "horizon": 3,
+                "discount": 0.9,
+            },
+        ),
+        "worlds.lattice.LatticePolicy": Call(
+            worlds.LatticePolicy,
+            {
+                "lattice": lattice,
+                "q": np.zeros((2, 3, 2)),
+                "actions": [[0.0], [1.0]],
+                "width": [0.5],
+                "state": None,
+            },
+        ),
+        "worlds.lattice.LatticePolicy.start": Call(line.start, {}),
+        "worlds.lattice.LatticePolicy.__call__": Call(
+            line.__call__, {"observation": [0.5], "rng": rng}
+        ),
+        "worlds.objectworld.objectworld": Call(
+            worlds.objectworld,
+            {
+                "size": 4,
+                "n_colors": 2,
+                "discrete": False,
+                "density": 0.1,
+                "slip": 0.1,
+                "seed": 0,
+                "discount": 0.9,
+                "horizon": 3,
+            },
+        ),
+        "worlds.objectworld.binaryworld": Call(
+            worlds.binaryworld,
+            {"size": 4, "slip": 0.1, "seed": 0, "discount": 0.9, "horizon": 3},
+        ),
+        "worlds.point_maze.Maze": Call(
+            worlds.Maze,
+            {
+                "walls": ((0.4, 0.3, 0.6, 0.7),),
+                "goal": (0.85, 0.45),
+                "start": (0.15, 0.45),
+                "start_spread": 0.08,
+                "puddle": (0.5, 0.15),
+                "puddle_radius": 0.12,
+                "puddle_cost": 3.0,
+                "distance_cost": 3.0,
+                "action_cost": 1.0,
+                "stride": 0.1,
+            },
+        ),
+        "worlds.point_maze.Maze.moves": Call(
+            maze.moves, {"states": [[0.1, 0.1]], "actions": [[0.0, 1.0]]}
+        ),
+        "worlds.point_maze.Maze.reward": Call(
+            maze.reward, {"states": [[0.1, 0.1]], "actions": [[0.0, 1.0]]}
+        ),
+        "worlds.point_maze.Maze.inside_wall": Call(maze.inside_wall, {"states": [[0.1, 0.1]]}),
+        "worlds.point_maze.point_maze": Call(
+            worlds.point_maze, {"max_steps": 3, "maze": maze, "walls": ()}
+        ),
+        "worlds.point_maze.maze_grid": Call(
+            worlds.maze_grid, {"maze": maze, "cells": 5, "action_cells": 2, "horizon": 3}
+        ),
+        "worlds.roads.roads": Call(worlds.roads, {"seed": 0, "size": 30}),
+        "worlds.roads.RoadNetwork.turn_matrix": Call(
+            town.turn_matrix, {"values": np.ones(town.n_turns)}
+        ),
+        "worlds.roads.RoadNetwork.turns": Call(town.turns, {"origins": [0], "targets": [1]}),
+        "worlds.roads.RoadNetwork.mdp": Call(
+            town.mdp, {"destination": 0, "weights": -np.ones(len(town.feature_names))}
+        ),
+        "worlds.roads.RoadNetwork.graph": Call(town.graph, {}),
+        "worlds.roads.road_network": Call(worlds.road_network, {"graph": town.graph()}),
+        "worlds.terrain.terrain": Call(worlds.terrain, {"size": 16, "seed": 0}),
+        "worlds.terrain.Terrain.task": Call(
+            land.task,
+            {
+                "start": int(np.flatnonzero(~land.blocked)[0]),
+                "goal": int(np.flatnonzero(~land.blocked)[-1]),
+                "weights": worlds.traveller("hiker"),
+            },
+        ),
+        "worlds.terrain.Terrain.draw_ends": Call(
+            land.draw_ends, {"rng": rng, "n": 1, "least": 0.1}
+        ),
+        "worlds.terrain.travel_costs": Call(worlds.travel_costs, {"minded": {"steep": 1.0}}),
+        "worlds.terrain.traveller": Call(worlds.traveller, {"name": "hiker"}),
+        "worlds.textbook.chain": Call(
+            worlds.chain, {"length": 3, "horizon": 3, "discount": 0.9}
+        ),
+        "worlds.textbook.gamble": Call(worlds.gamble, {"win": 2.0, "lose": -4.0, "chance": 0.5}),
+        "worlds.textbook.two_goal": Call(worlds.two_goal, {"discount": 0.9}),
+        "worlds.textbook.random_mdp": Call(
+            worlds.random_mdp,
+            {
+                "n_states": 4,
+                "n_actions": 2,
+                "n_features": 2,
+                "seed": 0,
+                "discount": 0.9,
+                "horizon": 3,
+                "branching": 2,
+                "n_absorbing": 1,
+            },
+        ),
+    }
+    return found
+
+
+def _public() -> set[str]:
+    """The names of all public functions, constructors and methods."""
+    names: set[str] = set()
+    for name in MODULES:
+        module = importlib.import_module(f"irl_lib.{name}")
+        for key, each in vars(module).items():
+            if key.startswith("_") or getattr(each, "__module__", None) != module.__name__:
+                continue
+            if inspect.isfunction(each):
+                names.add(f"{name}.{key}")
+            elif inspect.isclass(each):
+                names |= _of_class(f"{name}.{key}", each)
+    return names
+
+
+def _of_class(name: str, kind: type) -> set[str]:
+    methods = {
+        f"{name}.{key}"
+        for key, each in vars(kind).items()
+        if inspect.isfunction(each) and (not key.startswith("_") or key == "__call__")
+    }
+    return methods | ({name} if "__init__" in vars(kind) else set())
+
+
+# --- what has no business in an argument --------------------------------------------------------
+
+
+class Odd(NamedTuple):
+    """A bad value, and whether no argument at all can take it."""
+
+    kind: str
+    value: Any
+    hopeless: bool = False
+
+
+def odd_values(good: Any) -> Iterator[Odd]:
+    """What is put in the place of a good value."""
+    yield Odd("None", None)
+    yield Odd("object", object(), hopeless=True)
+    yield Odd("text", "nonsense")
+    yield Odd("nan", float("nan"), hopeless=True)
+    yield Odd("infinity", float("inf"))
+    yield Odd("-1", -1)
+    yield Odd("0", 0)
+    yield Odd("half", 0.5)
+    yield Odd("huge", 2**63)
+    yield Odd("nothing", [])
+    yield Odd("ones", [1])
+    yield Odd("pair", (1, 2, 3))
+    yield Odd("objects", np.array([object(), None]), hopeless=True)
+    yield Odd("nans", np.full((3, 2), np.nan), hopeless=True)
+    array = good.toarray() if sparse.issparse(good) else _as_array(good)
+    if array is None:
+        return
+    floats = np.array(array, dtype=np.float64)
+    yield Odd("masked", np.ma.masked_array(array, mask=np.ones(array.shape, bool)), hopeless=True)
+    yield Odd("longer", np.concatenate([floats, floats])) if floats.ndim else Odd("[x]", floats[None])
+    yield Odd("deeper", floats[..., None])
+    if array.dtype.kind == "f":
+        with_nan = floats.copy()
+        with_nan.flat[-1:] = np.nan
+        yield Odd("a nan", with_nan, hopeless=True)
+        with_inf = floats.copy()
+        with_inf.flat[-1:] = np.inf
+        yield Odd("an infinity", with_inf)
+        yield Odd("complex", floats + 1j, hopeless=True)
+        yield Odd("as text", floats.astype(str), hopeless=True)
+
+
+def _as_array(good: Any) -> Any:
+    """An array of numbers, if that is what the value is."""
+    if isinstance(good, bool | str | dict) or good is None:
+        return None
+    if isinstance(good, torch.Tensor):
+        return good.detach().numpy()
+    try:
+        array = np.asarray(good)
+    except ValueError:
+        return None
+    return array if array.dtype.kind in "iuf" and array.ndim else None
+
+
+def complaint(name: str, argument: str, value: Odd) -> str:
+    """What is wrong with how a function answers; nothing where all is well."""
+    call = calls()[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            result = call.function(**(call.arguments | {argument: value.value}))
+        except (ValueError, TypeError) as error:
+            return _of_error(argument, error)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    if value.hopeless or (isinstance(call.arguments[argument], bool | np.bool_)):
+        return "no error"
+    return "a NaN in the result" if has_nan(result) else ""
+
+
+def _of_error(argument: str, error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    if "/irl_lib/" not in last.replace("\\", "/"):
+        return f"raised in {last}: {type(error).__name__}: {error}"
+    if argument not in str(error):
+        return f"names another: {type(error).__name__}: {error}"
+    return ""
+
+
+def has_nan(value: Any) -> bool:
+    """Whether there is a NaN somewhere in a result."""
+    if isinstance(value, np.ndarray):
+        return bool(value.dtype.kind == "f" and np.isnan(value).any())
+    if isinstance(value, torch.Tensor):
+        return bool(torch.isnan(value).any())
+    if sparse.issparse(value):
+        return has_nan(value.data)
+    if isinstance(value, float):
+        return bool(np.isnan(value))
+    if isinstance(value, list | tuple):
+        return any(map(has_nan, value))
+    return any(map(has_nan, vars(value).values())) if hasattr(value, "__dataclass_fields__") else False
