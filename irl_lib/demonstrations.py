@@ -34,7 +34,6 @@ from irl_lib.mdp import (
     check_policy,
     check_real,
     check_rng,
-    check_type,
     feature_matrix,
 )
 from irl_lib.trajectories import Entries, Index
@@ -277,6 +276,8 @@ class Demonstrations:
             ValueError: when there is no such trajectory, or none is chosen.
         """
         chosen = trajectories.check_indices("which", which)
+        if not chosen.size:
+            raise ValueError("which has no entries; expected at least one trajectory")
         _check_range("which", chosen, len(self), "trajectories")
         paid = self.rewards
         return Demonstrations(
@@ -327,6 +328,7 @@ def complete_occupancy(mdp: MDP, shown: Demonstrations | ArrayLike, name: str = 
         ValueError: for a bad occupancy, or one with less or more than ``MISSING_MASS`` off its
             mass.
     """
+    check_mdp(mdp)
     if isinstance(shown, Demonstrations):
         occupancy = shown.occupancy(mdp)
         hint = "truncated demonstrations leave out what came later: shorten the horizon to theirs"

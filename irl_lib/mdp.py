@@ -26,6 +26,7 @@ from scipy.sparse import _sparsetools, csgraph
 Array = NDArray[np.float64]
 Kind = TypeVar("Kind")
 
+LARGEST = 2**31 - 1  # of counts: of more there is neither time nor memory
 SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
 STAYING = 1.0 - 1e-12  # the probability of staying, from which on it is one but for rounding
 
@@ -187,24 +188,54 @@ class Trajectories(NamedTuple):
     log_dynamics: Array
     r"""``(N,)``: :math:`\log p(\tau) = \log p_0(s_0) + \sum_t \log P(s_{t+1} \mid s_t, a_t)`."""
 
-    def total(self, reward: Array, discount: float = 1.0) -> Array:
+    def total(self, reward: ArrayLike, discount: float = 1.0) -> Array:
         r"""``(N, ...)``: :math:`\sum_t \gamma^t f(s_t, a_t)` along each trajectory.
 
-        ``reward`` is ``(S, A)``, or features ``(S, A, K)``.
+        Args:
+            reward: ``(S, A)``, or features ``(S, A, K)``.
+            discount: :math:`\gamma`.
+
+        Raises:
+            ValueError: for another shape, an entry that is not finite, or a bad discount.
         """
-        weights = discount ** np.arange(self.actions.shape[1])
+        gamma = check_real("discount", discount, 0.0, most=1.0)
+        table = self._table("reward", reward, 0)
+        weights = gamma ** np.arange(self.actions.shape[1])
         summed: Array = np.einsum(
-            "t,nt...->n...", weights, reward[self.states[:, :-1], self.actions]
+            "t,nt...->n...", weights, table[self.states[:, :-1], self.actions]
         )
         return summed
 
-    def log_policy(self, policy: Array) -> Array:
-        r"""``(N,)``: :math:`\sum_t \log \pi(a_t|s_t)` of a policy ``(S, A)`` or ``(T, S, A)``."""
+    def log_policy(self, policy: ArrayLike) -> Array:
+        r"""``(N,)``: :math:`\sum_t \log \pi(a_t|s_t)` of a policy ``(S, A)`` or ``(T, S, A)``.
+
+        Raises:
+            ValueError: for another shape, or an entry that is not finite or below 0.
+        """
         steps = np.arange(self.actions.shape[1])
-        per_step = np.broadcast_to(policy, (steps.size, *policy.shape[-2:]))
+        chances = check_numbers("policy", policy)
+        table = self._table("policy", chances, int(chances.ndim == 3))
+        if table.min(initial=0.0) < 0.0 or table.shape[:-2] not in ((), steps.shape):
+            raise ValueError(
+                f"policy has shape {table.shape} and entries from {table.min():g}; expected (S, A) "
+                f"or ({steps.size}, S, A), and probabilities"
+            )
+        per_step = np.broadcast_to(table, (steps.size, *table.shape[-2:]))
         with np.errstate(divide="ignore"):
             logs = np.log(per_step[steps, self.states[:, :-1], self.actions])
         return np.asarray(logs.sum(axis=1))
+
+    def _table(self, name: str, value: ArrayLike, first: int) -> Array:
+        """Finite numbers of which axes ``first`` and ``first + 1`` are states and actions."""
+        table = check_numbers(name, value)
+        found = table.shape[first : first + 2]
+        least = self.states.max(initial=0) + 1, self.actions.max(initial=0) + 1
+        if len(found) < 2 or found[0] < least[0] or found[1] < least[1]:
+            raise ValueError(
+                f"{name} has shape {table.shape}; expected at least {least[0]} states and "
+                f"{least[1]} actions, which the trajectories visit and take"
+            )
+        return check_array(name, table, table.shape)
 
 
 def enumerate_trajectories(mdp: MDP, max_trajectories: int = 1_000_000) -> Trajectories:
@@ -219,8 +250,9 @@ def enumerate_trajectories(mdp: MDP, max_trajectories: int = 1_000_000) -> Traje
         >>> float(np.exp(paths.log_dynamics).sum())  # A**T: one for each plan of actions
         4.0
     """
+    check_mdp(mdp)
     most = check_count("max_trajectories", max_trajectories)
-    if check_mdp(mdp).horizon is None:
+    if mdp.horizon is None:
         raise ValueError("horizon is None: only trajectories of a fixed length can be enumerated")
     start = np.flatnonzero(mdp.initial)
     no_actions = np.empty((start.size, 0), dtype=np.int64)
@@ -255,13 +287,23 @@ def _one_step_longer(mdp: MDP, paths: Trajectories, most: int) -> Trajectories:
 def deterministic_policy(actions: ArrayLike, n_actions: int) -> Array:
     """The policy ``(..., S, A)`` that always takes the given actions ``(..., S)``.
 
+    Raises:
+        ValueError: for anything but whole numbers from 0 to ``n_actions - 1``.
+
     Example:
         >>> deterministic_policy([1, 0], 2)
         array([[0., 1.],
                [1., 0.]])
     """
-    policy: Array = np.eye(n_actions)[np.asarray(actions)]
-    return policy
+    n, chosen = check_count("n_actions", n_actions), as_array("actions", actions)
+    if chosen.dtype.kind not in "iu":
+        raise ValueError(f"actions has entries of type {chosen.dtype}; expected whole numbers")
+    if chosen.size and not 0 <= chosen.min() <= chosen.max() < n:
+        raise ValueError(
+            f"actions has entries from {chosen.min()} to {chosen.max()}; expected 0 to {n - 1}, as "
+            f"n_actions is {n}"
+        )
+    return np.asarray(chosen[..., None] == np.arange(n), dtype=np.float64)
 
 
 def enumerate_policies(mdp: MDP, max_policies: int = 100_000) -> Array:
@@ -279,8 +321,8 @@ def enumerate_policies(mdp: MDP, max_policies: int = 100_000) -> Array:
         (16, 4, 2)
     """
     check_count("max_policies", max_policies)
-    shape = (check_mdp(mdp).n_states,)
-    shape = shape if mdp.horizon is None else (mdp.horizon, *shape)
+    check_mdp(mdp)
+    shape = (mdp.n_states,) if mdp.horizon is None else (mdp.horizon, mdp.n_states)
     choices, total = int(np.prod(shape)), mdp.n_actions ** int(np.prod(shape))
     if total > max_policies:
         raise ValueError(
@@ -401,13 +443,14 @@ def check_real(
     )
 
 
-def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """``value`` as a whole number, at least ``least``, which is 1, and at most ``most``, if any."""
+def check_count(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
+    """``value`` as a whole number from ``least`` to ``most``."""
     is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if is_whole and value >= least and (most is None or value <= most):
-        return int(value)
-    upto = "" if most is None else f" and at most {most:,}"
-    raise ValueError(f"{name} is {value!r}; expected a whole number, at least {least}{upto}")
+    count = int(value) if is_whole else least - 1
+    if least <= count <= most:
+        return count
+    end = f"most {most}" if count > most else f"least {least}"
+    raise ValueError(f"{name} is {value!r}; expected a whole number, at {end}")
 
 
 def check_flag(name: str, value: Any) -> bool:

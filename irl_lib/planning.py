@@ -707,15 +707,15 @@ def _action_major_table(table: Array) -> Array:
 
 
 def _check_plan(mdp: MDP, plan: Plan, horizon: int | None) -> None:
-    shape = (mdp.n_states, mdp.n_actions)
-    shape = shape if horizon is None else (horizon, *shape)
+    shape = (() if horizon is None else (horizon,)) + (mdp.n_states, mdp.n_actions)
     found = np.shape(check_type("plan", plan, Plan).policy)
     if found != shape:
         raise ValueError(f"plan has a policy of shape {found}; expected {shape}, that of the MDP")
 
 
 def _finite(mdp: MDP) -> int:
-    if check_mdp(mdp).horizon is None:
+    check_mdp(mdp)
+    if mdp.horizon is None:
         raise ValueError(
             "horizon is None: a distribution over trajectories needs a finite one; "
             "soft_value_iteration takes infinite horizons"

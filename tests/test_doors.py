@@ -2,25 +2,26 @@
 
 For each public function there is a call that works.  One argument at a time is replaced by what has
 no business there; what comes back is an error of the package's own that names the argument, or a
-result without a NaN.
+result without a NaN.  A function that is new needs a call here, too.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
-from types import ModuleType
+from dataclasses import is_dataclass
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from scipy import sparse
 
-import irl_lib
 from irl_lib import Demonstrations, planning, worlds
 
 torch = pytest.importorskip("torch")
@@ -50,10 +51,54 @@ MODULES = (
     "worlds.lattice",
     "worlds.objectworld",
     "worlds.point_maze",
-    "worlds.roads",
     "worlds.terrain",
     "worlds.textbook",
 )
+
+
+# Whose arguments were checked by those that call them, or that have none but an object's own.
+INNER = {
+    "demonstrations.Demonstrations.save",  # files and data sets have tests of their own
+    "demonstrations.from_minari",
+    "demonstrations.to_minari",
+    "margin_programs.InfeasibleError",
+    "margin_programs.MarginProgram",
+    "margin_programs.MarginProgram.clip",
+    "margin_programs.MarginProgram.solve",
+    "margin_programs.MarginProgram.value",
+    "margin_programs.convex_solver",
+    "mdp.MDP.action_matrix",
+    "mdp.MDP.expect",
+    "mdp.MDP.flow",
+    "mdp.MDP.policy_matrix",
+    "mdp.add_product",
+    "mdp.as_array",
+    "networks.MapRewardNet.extra_repr",
+    "networks.PolicyNet.extra_repr",
+    "networks.RewardNet.extra_repr",
+    "networks.one_thread",
+    "planning.soft_backup",
+    "planning.unchecked_occupancy",
+    "planning.unchecked_soft_plan",
+    "plotting.BookAxes.legend",
+    "plotting.BookAxes.plot",
+    "plotting.BookAxes.set",
+    "plotting.BookAxes.set_title",
+    "plotting.BookFigure.set",
+    "rollouts.episode_limit",
+    "timed_policies.SquashedGaussian",
+    "timed_policies.SquashedGaussian.arrays",
+    "timed_policies.SquashedGaussian.moments",
+    "timed_policies.log_tanh_slope",
+    "worlds.cartpole.unlimited",
+    "worlds.point_maze.Maze.move",
+    "worlds.point_maze.Maze.paid",
+    "worlds.terrain.Terrain.features",
+}
+
+ALLOWED = {
+    ("plotting.heatmap", "values", "a nan in it"),  # which stays blank
+}
 
 
 class Call(NamedTuple):
@@ -96,10 +141,9 @@ def calls() -> dict[str, Call]:
         planning.trajectory_posterior(model, reward),
     )
     pi, rho = plan.policy, planning.occupancy(model, plan.policy)
-    table = np.full((4, 2), 0.5)
     demos = demonstrations.sample(model, pi, 4, np.random.default_rng(0))
     paths = mdp.enumerate_trajectories(model)
-    maze, grid = worlds.Maze(), worlds.gridworld(3)
+    maze = worlds.Maze()
     env = worlds.point_maze(max_steps=4)
     moves = rollouts.rollout(env, lambda seen, rng: rng.uniform(-1, 1, 2), 2, 0)
     lattice = worlds.Lattice([0.0], [1.0], [2])
@@ -115,9 +159,8 @@ def calls() -> dict[str, Call]:
     rng = np.random.default_rng(0)
     axes = plotting.figure(width=2.0)[1]
     square = worlds.gridworld(2)
-    four = np.arange(8.0).reshape(4, 2)
     two = torch.zeros(2)
-    found = {
+    return {
         "behavior_cloning.clone": Call(
             behavior_cloning.clone,
             {"mdp": model, "demos": demos, "smoothing": 1.0, "stationary": True},
@@ -157,7 +200,6 @@ def calls() -> dict[str, Call]:
             {
                 "observation_space": env.observation_space,
                 "action_space": env.action_space,
-                "environment": None,
             },
         ),
         "demonstrations.Demonstrations.occupancy": Call(demos.occupancy, {"mdp": model}),
@@ -167,7 +209,7 @@ def calls() -> dict[str, Call]:
         "demonstrations.Demonstrations.split": Call(demos.split, {"fraction": 0.5, "rng": rng}),
         "demonstrations.Demonstrations.select": Call(demos.select, {"which": [0, 1]}),
         "demonstrations.complete_occupancy": Call(
-            demonstrations.complete_occupancy, {"mdp": model, "shown": rho, "name": "shown"}
+            partial(demonstrations.complete_occupancy, name="shown"), {"mdp": model, "shown": rho}
         ),
         "demonstrations.shipped": Call(demonstrations.shipped, {"name": "cartpole_expert"}),
         "demonstrations.from_gymnasium": Call(
@@ -327,11 +369,7 @@ def calls() -> dict[str, Call]:
             },
         ),
         "mdp.MDP.started_at": Call(model.started_at, {"initial": model.initial}),
-        "mdp.MDP.action_matrix": Call(model.action_matrix, {"action": 1}),
         "mdp.MDP.dense_transitions": Call(model.dense_transitions, {}),
-        "mdp.MDP.expect": Call(model.expect, {"v": np.arange(4.0)}),
-        "mdp.MDP.flow": Call(model.flow, {"occupancy": rho}),
-        "mdp.MDP.policy_matrix": Call(model.policy_matrix, {"policy": table}),
         "mdp.Trajectories.total": Call(paths.total, {"reward": reward, "discount": 0.9}),
         "mdp.Trajectories.log_policy": Call(paths.log_policy, {"policy": pi}),
         "mdp.enumerate_trajectories": Call(
@@ -449,16 +487,6 @@ def calls() -> dict[str, Call]:
         ),
         "planning.log_partition": Call(planning.log_partition, {"mdp": model, "plan": posterior}),
         "planning.best_case": Call(planning.best_case, {"mdp": model, "reward": reward}),
-        "planning.soft_backup": Call(
-            planning.soft_backup,
-            {
-                "mdp": model,
-                "reward": reward,
-                "v": np.arange(4.0),
-                "temperature": 1.0,
-                "workers": 1,
-            },
-        ),
         "planning.policy_value": Call(
             planning.policy_value,
             {"mdp": model, "policy": pi, "reward": reward, "temperature": 1.0},
@@ -644,20 +672,12 @@ def calls() -> dict[str, Call]:
         ),
         "worlds.point_maze.Maze.inside_wall": Call(maze.inside_wall, {"states": [[0.1, 0.1]]}),
         "worlds.point_maze.point_maze": Call(
-            worlds.point_maze, {"max_steps": 3, "maze": maze, "walls": ()}
+            worlds.point_maze, {"max_steps": 3, "maze": maze, "walls": maze.walls}
         ),
         "worlds.point_maze.maze_grid": Call(
             worlds.maze_grid, {"maze": maze, "cells": 5, "action_cells": 2, "horizon": 3}
         ),
         "worlds.roads.roads": Call(worlds.roads, {"seed": 0, "size": 30}),
-        "worlds.roads.RoadNetwork.turn_matrix": Call(
-            town.turn_matrix, {"values": np.ones(town.n_turns)}
-        ),
-        "worlds.roads.RoadNetwork.turns": Call(town.turns, {"origins": [0], "targets": [1]}),
-        "worlds.roads.RoadNetwork.mdp": Call(
-            town.mdp, {"destination": 0, "weights": -np.ones(len(town.feature_names))}
-        ),
-        "worlds.roads.RoadNetwork.graph": Call(town.graph, {}),
         "worlds.roads.road_network": Call(worlds.road_network, {"graph": town.graph()}),
         "worlds.terrain.terrain": Call(worlds.terrain, {"size": 16, "seed": 0}),
         "worlds.terrain.Terrain.task": Call(
@@ -673,9 +693,7 @@ def calls() -> dict[str, Call]:
         ),
         "worlds.terrain.travel_costs": Call(worlds.travel_costs, {"minded": {"steep": 1.0}}),
         "worlds.terrain.traveller": Call(worlds.traveller, {"name": "hiker"}),
-        "worlds.textbook.chain": Call(
-            worlds.chain, {"length": 3, "horizon": 3, "discount": 0.9}
-        ),
+        "worlds.textbook.chain": Call(worlds.chain, {"length": 3, "horizon": 3, "discount": 0.9}),
         "worlds.textbook.gamble": Call(worlds.gamble, {"win": 2.0, "lose": -4.0, "chance": 0.5}),
         "worlds.textbook.two_goal": Call(worlds.two_goal, {"discount": 0.9}),
         "worlds.textbook.random_mdp": Call(
@@ -692,31 +710,38 @@ def calls() -> dict[str, Call]:
             },
         ),
     }
-    return found
 
 
-def _public() -> set[str]:
-    """The names of all public functions, constructors and methods."""
+def public() -> set[str]:
+    """The names of all public functions, constructors and methods that check what they get."""
     names: set[str] = set()
     for name in MODULES:
         module = importlib.import_module(f"irl_lib.{name}")
         for key, each in vars(module).items():
-            if key.startswith("_") or getattr(each, "__module__", None) != module.__name__:
+            if key.startswith(("_", "check_")):
+                continue
+            if getattr(each, "__module__", None) != module.__name__:
                 continue
             if inspect.isfunction(each):
                 names.add(f"{name}.{key}")
             elif inspect.isclass(each):
-                names |= _of_class(f"{name}.{key}", each)
-    return names
+                names |= methods(f"{name}.{key}", each)
+    return names - INNER
 
 
-def _of_class(name: str, kind: type) -> set[str]:
-    methods = {
+def methods(name: str, kind: type) -> set[str]:
+    """The methods of a class, and its name where its constructor does more than keep values."""
+    found = {
         f"{name}.{key}"
         for key, each in vars(kind).items()
         if inspect.isfunction(each) and (not key.startswith("_") or key == "__call__")
     }
-    return methods | ({name} if "__init__" in vars(kind) else set())
+    own = "__init__" in vars(kind) and kind.__init__.__code__.co_filename != "<string>"
+    return found | ({name} if own or hasattr(kind, "__post_init__") else set())
+
+
+def test_every_public_function_has_a_call():
+    assert public() - set(calls()) == set()
 
 
 # --- what has no business in an argument --------------------------------------------------------
@@ -740,78 +765,131 @@ def odd_values(good: Any) -> Iterator[Odd]:
     yield Odd("-1", -1)
     yield Odd("0", 0)
     yield Odd("half", 0.5)
-    yield Odd("huge", 2**63)
     yield Odd("nothing", [])
-    yield Odd("ones", [1])
-    yield Odd("pair", (1, 2, 3))
+    yield Odd("one", [1])
+    yield Odd("three", (1, 2, 3))
+    if isinstance(good, str):
+        return
     yield Odd("objects", np.array([object(), None]), hopeless=True)
     yield Odd("nans", np.full((3, 2), np.nan), hopeless=True)
-    array = good.toarray() if sparse.issparse(good) else _as_array(good)
-    if array is None:
-        return
-    floats = np.array(array, dtype=np.float64)
-    yield Odd("masked", np.ma.masked_array(array, mask=np.ones(array.shape, bool)), hopeless=True)
-    yield Odd("longer", np.concatenate([floats, floats])) if floats.ndim else Odd("[x]", floats[None])
+    if isinstance(good, int):
+        yield Odd("huge", 2**63)
+    array = numbers_in(good)
+    if array is not None:
+        yield from odd_arrays(array)
+
+
+def odd_arrays(array: np.ndarray) -> Iterator[Odd]:
+    """Arrays like a good one, with something wrong."""
+    floats, mask = array.astype(np.float64), np.ones(array.shape, dtype=bool)
+    yield Odd("masked", np.ma.masked_array(array, mask=mask), hopeless=True)
+    yield Odd("longer", np.concatenate([floats, floats]))
     yield Odd("deeper", floats[..., None])
-    if array.dtype.kind == "f":
-        with_nan = floats.copy()
-        with_nan.flat[-1:] = np.nan
-        yield Odd("a nan", with_nan, hopeless=True)
-        with_inf = floats.copy()
-        with_inf.flat[-1:] = np.inf
-        yield Odd("an infinity", with_inf)
-        yield Odd("complex", floats + 1j, hopeless=True)
-        yield Odd("as text", floats.astype(str), hopeless=True)
+    yield Odd("complex", floats + 1j, hopeless=True)
+    yield Odd("texts", floats.astype(str), hopeless=True)
+    for number in (np.nan, np.inf):
+        with_one = floats.copy()
+        with_one.flat[-1] = number
+        yield Odd(f"a {number} in it", with_one, hopeless=bool(np.isnan(number)))
 
 
-def _as_array(good: Any) -> Any:
-    """An array of numbers, if that is what the value is."""
+def numbers_in(good: Any) -> np.ndarray | None:
+    """An array, if that is what the value is."""
     if isinstance(good, bool | str | dict) or good is None:
         return None
-    if isinstance(good, torch.Tensor):
-        return good.detach().numpy()
     try:
         array = np.asarray(good)
     except ValueError:
         return None
-    return array if array.dtype.kind in "iuf" and array.ndim else None
+    return array if array.dtype.kind in "iuf" and array.ndim and array.size else None
 
 
-def complaint(name: str, argument: str, value: Odd) -> str:
-    """What is wrong with how a function answers; nothing where all is well."""
+def complaints(name: str) -> Iterator[str]:
+    """What is wrong with how a function answers to bad arguments."""
     call = calls()[name]
+    parameters = inspect.signature(call.function).parameters
+    for argument, good in call.arguments.items():
+        default = parameters[argument].default if argument in parameters else None
+        for odd in odd_values(good):
+            if (odd.value is None and default is None) or (name, argument, odd.kind) in ALLOWED:
+                continue
+            said = complaint(call, argument, odd, isinstance(good, bool))
+            if said:
+                yield f"{name}({argument}={odd.kind}): {said}"
+
+
+def complaint(call: Call, argument: str, odd: Odd, flag: bool) -> str:
+    """What is wrong with an answer; nothing where all is well."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            result = call.function(**(call.arguments | {argument: value.value}))
+            result = call.function(**(call.arguments | {argument: odd.value}))
         except (ValueError, TypeError) as error:
-            return _of_error(argument, error)
+            return of_error(argument, error)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
-    if value.hopeless or (isinstance(call.arguments[argument], bool | np.bool_)):
+    if odd.hopeless or flag:
         return "no error"
     return "a NaN in the result" if has_nan(result) else ""
 
 
-def _of_error(argument: str, error: Exception) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1].filename
-    if "/irl_lib/" not in last.replace("\\", "/"):
+def of_error(argument: str, error: Exception) -> str:
+    """Whether an error is the package's own, and names the argument."""
+    last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    if "irl_lib" not in last.parts:
         return f"raised in {last}: {type(error).__name__}: {error}"
-    if argument not in str(error):
-        return f"names another: {type(error).__name__}: {error}"
-    return ""
+    return "" if argument in str(error) else f"names another: {type(error).__name__}: {error}"
 
 
 def has_nan(value: Any) -> bool:
     """Whether there is a NaN somewhere in a result."""
-    if isinstance(value, np.ndarray):
-        return bool(value.dtype.kind == "f" and np.isnan(value).any())
     if isinstance(value, torch.Tensor):
-        return bool(torch.isnan(value).any())
+        value = value.detach().numpy()
     if sparse.issparse(value):
-        return has_nan(value.data)
-    if isinstance(value, float):
-        return bool(np.isnan(value))
+        value = value.data
+    if isinstance(value, float | np.ndarray):
+        return np.asarray(value).dtype.kind == "f" and bool(np.isnan(value).any())
     if isinstance(value, list | tuple):
         return any(map(has_nan, value))
-    return any(map(has_nan, vars(value).values())) if hasattr(value, "__dataclass_fields__") else False
+    return is_dataclass(value) and any(map(has_nan, vars(value).values()))
+
+
+@pytest.mark.parametrize("module", [*MODULES, "worlds.roads"])
+def test_whatever_is_wrong_is_named(module):
+    of_module = [name for name in calls() if re.fullmatch(rf"{module}\.[^.]+(\.[^.]+)?", name)]
+    assert of_module
+    assert [said for name in of_module for said in complaints(name)] == []
+
+
+def test_tensors_that_want_gradients_are_arrays():
+    done = 0
+    for name, (function, arguments) in calls().items():
+        for argument, good in arguments.items():
+            array = numbers_in(good)
+            if array is None or array.dtype.kind != "f" or isinstance(good, torch.Tensor):
+                continue
+            tensor = torch.tensor(array, requires_grad=True)
+            with_array, with_tensor = (
+                function(**(arguments | randomness(arguments) | {argument: each}))
+                for each in (array, tensor)
+            )
+            assert same(with_array, with_tensor), (name, argument)
+            done += 1
+    assert done > 80
+
+
+def randomness(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Generators that begin anew."""
+    is_numpy = isinstance(arguments.get("rng"), np.random.Generator)
+    return {"rng": np.random.default_rng(0)} if is_numpy else {}
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two results are the same, as far as they are numbers."""
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if sparse.issparse(a):
+        return same(a.toarray(), b.toarray())
+    if isinstance(a, float | int | np.ndarray):
+        return bool(np.array_equal(a, b, equal_nan=True))
+    return True
