@@ -31,6 +31,12 @@ SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is ref
 STAYING = 1.0 - 1e-12  # the probability of staying, from which on it is one but for rounding
 
 
+class WrongTypeError(TypeError, ValueError):
+    """An argument of another class than was expected: a TypeError, and a ValueError like all else
+    that is said of bad arguments.
+    """
+
+
 class MDP:
     r"""States, actions, dynamics, start, discount and horizon; no reward.
 
@@ -67,7 +73,7 @@ class MDP:
         self.matrix, self.n_actions = _action_major(transitions)
         self.n_states: int = self.matrix.shape[1]
         self.initial = check_distribution("initial", initial, (self.n_states,))
-        self.discount = _check_discount(discount)
+        self.discount = check_real("discount", discount, 0.0, open_end=True, most=1.0)
         self.horizon = _check_horizon(horizon)
         if self.horizon is None and self.discount == 1.0:
             self._check_absorption()
@@ -338,16 +344,20 @@ def check_type(name: str, value: Any, kind: type[Kind]) -> Kind:
     """``value``, when it is of this class.
 
     Raises:
-        TypeError: when it is something else.
+        WrongTypeError: when it is something else.
     """
     if not isinstance(value, kind):
         wanted = f"{kind.__module__}.{kind.__qualname__}"
-        raise TypeError(f"{name} is {value!r}; expected an instance of {wanted}")
+        raise WrongTypeError(f"{name} is {value!r}; expected an instance of {wanted}")
     return value
 
 
 def check_mdp(mdp: Any) -> MDP:
-    """``mdp``, when it is an :class:`MDP`; else a TypeError says what it is."""
+    """``mdp``, when it is an :class:`MDP`.
+
+    Raises:
+        WrongTypeError: when it is something else.
+    """
     return check_type("mdp", mdp, MDP)
 
 
@@ -355,15 +365,15 @@ def check_mdps(mdps: Any, name: str = "mdp") -> list[MDP]:
     """One MDP, or a sequence of them, as a list.
 
     Raises:
-        TypeError: when it is something else, naming the member that is.
+        WrongTypeError: when it is something else, naming the member that is.
         ValueError: when there are none.
     """
     if isinstance(mdps, MDP):
         return [mdps]
     if not isinstance(mdps, Sequence) or isinstance(mdps, str):
-        raise TypeError(f"{name} is {mdps!r}; expected an MDP, or a sequence of them")
+        raise WrongTypeError(f"{name} is {mdps!r}; expected an MDP, or a sequence of them")
     if not mdps:
-        raise ValueError(f"{name} has no entries; expected at least one MDP")
+        raise ValueError(f"{name} has no entries; expected an MDP, or a sequence of them")
     return [check_type(f"{name}[{i}]", each, MDP) for i, each in enumerate(mdps)]
 
 
@@ -437,10 +447,10 @@ def check_real(
         number = float("inf")
     if np.isfinite(number) and least <= number <= most and not (open_end and number == least):
         return number
-    upto = "" if most == np.inf else f" and <= {most:g}"
-    raise ValueError(
-        f"{name} is {value!r}; expected a finite number {'>' if open_end else '>='} {least:g}{upto}"
-    )
+    wanted = f"a finite number {'>' if open_end else '>='} {least:g}"
+    if most < np.inf:
+        wanted = f"a number in {'(' if open_end else '['}{least:g}, {most:g}]"
+    raise ValueError(f"{name} is {value!r}; expected {wanted}")
 
 
 def check_count(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
@@ -630,13 +640,6 @@ def _row_of(matrix: sparse.csr_array, entry: int, n_states: int) -> tuple[int, i
     row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
     action, state = divmod(row, n_states)
     return state, action
-
-
-def _check_discount(discount: Any) -> float:
-    is_real = isinstance(discount, numbers.Real) and not isinstance(discount, bool)
-    if not is_real or not 0.0 < float(discount) <= 1.0:
-        raise ValueError(f"discount is {discount!r}; expected a number in (0, 1]")
-    return float(discount)
 
 
 def _check_horizon(horizon: Any) -> int | None:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from irl_lib.mdp import Array, check_array, check_distribution
+from irl_lib.mdp import Array, check_array, check_distribution, check_rng
 from irl_lib.routes import Routes, Trips, chunks, follow, pairs_of, soft_values, trips_of
 from irl_lib.worlds.roads import ROAD_TYPES, TURN_KINDS, Index, RoadNetwork, check_segments
 
@@ -210,6 +210,7 @@ def best_path_weights(
     Raises:
         ValueError: for bad routes.
     """
+    check_rng(rng)
     trips = trips_of(network, routes)
     size = trips.features.mean(axis=0) + 1e-12
     w = -1.0 / size

@@ -13,7 +13,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import irl_lib
 from irl_lib import Demonstrations, planning, worlds
 
 torch = pytest.importorskip("torch")
@@ -150,6 +151,7 @@ def calls() -> dict[str, Call]:
     unit = timed_policies.Frame(np.zeros(2), np.ones(2), -np.ones(2), np.ones(2), 4)
     head = np.zeros((2, 3)), np.zeros(2)
     gaussian = timed_policies.SquashedGaussian(unit, [], head, head)
+    enduring = timed_policies.SquashedGaussian(replace(unit, horizon=99_999), [], head, head)
     line = worlds.LatticePolicy(lattice, np.zeros((99_999, 3, 2)), [[0.0], [1.0]], [0.5])
     generator = torch.Generator().manual_seed(0)
     policy_net = networks.PolicyNet(2, generator, n_actions=2)
@@ -572,6 +574,9 @@ def calls() -> dict[str, Call]:
         "timed_policies.Frame.share_at_bounds": Call(
             unit.share_at_bounds, {"actions": np.zeros((1, 2))}
         ),
+        "timed_policies.SquashedGaussian.__call__": Call(
+            enduring.__call__, {"observation": np.zeros(2), "rng": rng}
+        ),
         "timed_policies.SquashedGaussian.start": Call(gaussian.start, {}),
         "timed_policies.SquashedGaussian.log_densities": Call(
             gaussian.log_densities, {"states": np.zeros((1, 4, 2)), "actions": np.zeros((1, 4, 2))}
@@ -893,3 +898,131 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, float | int | np.ndarray):
         return bool(np.array_equal(a, b, equal_nan=True))
     return True
+
+
+# --- inputs that went through, or were blamed on something else -----------------------------------
+
+SMALL = worlds.chain(4, horizon=3)
+CROWD = [[0.5, 0.5], [0.0, 0.0], [1.0, 0.0], [0.5, 0.5]]
+
+
+def listed() -> Any:
+    return irl_lib.mdp.enumerate_trajectories(SMALL.mdp)
+
+
+def town() -> Any:
+    return worlds.roads(size=60)
+
+
+def acts(observation: Any) -> Any:
+    return calls()["networks.PolicyNet.act"].function(observation)
+
+
+def merged(shares: Any) -> Any:
+    policy = np.full((4, 2), 0.5)
+    return irl_lib.max_margin.merge_policies(SMALL.mdp, [policy, policy], shares)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: planning.occupancy(SMALL.mdp, CROWD), "policy sums to 0 in state 1; a dist"),
+        (
+            lambda: planning.occupancy(SMALL.mdp, np.stack([np.full((4, 2), 0.5), CROWD, CROWD])),
+            "policy sums to 0 in step 1, state 1; a distribution sums to 1",
+        ),
+        (
+            lambda: planning.occupancy(SMALL.mdp, [[0.5, 0.5]] * 3 + [[1.5, -0.5]]),
+            "policy has the negative entry -0.5 in state 3; probabilities are >= 0",
+        ),
+        (lambda: SMALL.mdp.started_at([0.5, 0, 0, 0]), "initial sums to 0.5; a distribution sums"),
+        (
+            lambda: planning.value_iteration(SMALL.mdp, np.array(0.0)),
+            r"reward has shape \(\); expected \(4, 2\)",
+        ),
+        (lambda: worlds.gamble(win=np.nan), "win is nan; expected a finite number"),
+        (lambda: worlds.gamble(lose=np.inf), "lose is inf; expected a finite number"),
+        (
+            lambda: merged([np.nan, 1.0]),
+            r"shares is nan at index \(0,\); every entry has to be fin",
+        ),
+        (lambda: merged([0.0, 0.0]), "shares sums to 0; a distribution sums to 1"),
+        (lambda: acts([np.nan, 0.0]), r"observation is nan at index \(0,\); every entry has to be"),
+        (lambda: acts([0.0]), r"observation has shape \(1,\); expected \(2,\)"),
+        (lambda: listed().total(np.full((4, 2), np.nan)), r"reward is nan at index \(0, 0\)"),
+        (
+            lambda: listed().total(np.zeros((3, 2))),
+            r"reward has shape \(3, 2\); expected at least 4",
+        ),
+        (
+            lambda: listed().total(SMALL.reward, np.nan),
+            r"discount is nan; expected a number in \[0,",
+        ),
+        (lambda: listed().log_policy([[1.5, -0.5]] * 4), "policy has shape .*and probabilities"),
+        (lambda: planning.value_iteration(None, SMALL.reward), "mdp is None; expected an instance"),
+        (lambda: irl_lib.max_ent.max_ent(*SMALL[:2], [1, 1], causal="no"), "causal is 'no'; expec"),
+        (lambda: irl_lib.max_ent.objective(*SMALL[:2], [1], [1, 1]), r"expert has shape \(1,\)"),
+        (
+            lambda: irl_lib.max_margin.projection(*SMALL[:2], [1, 1], initial_policy=CROWD),
+            "initial_policy sums to 0 in state 1",
+        ),
+        (
+            lambda: planning.occupancy_derivative(
+                SMALL.mdp, planning.soft_value_iteration(SMALL.mdp, SMALL.reward), [1.0]
+            ),
+            r"direction has shape \(1,\); expected \(4, 2\)",
+        ),
+        (
+            lambda: planning.log_partition(
+                SMALL.mdp, planning.value_iteration(*worlds.chain()[::3])
+            ),
+            r"plan has a policy of shape \(5, 2\); expected \(3, 4, 2\)",
+        ),
+        (lambda: worlds.gridworld(walls=[1]), r"walls is \[1\]; expected pairs \(x, y\) of whole"),
+        (lambda: worlds.gridworld(goals=[(0.5, 1)]), "goals is .*; expected pairs"),
+        (lambda: worlds.roads(size="30"), "size is '30'; expected a whole number"),
+        (lambda: worlds.chain(2.5), "length is 2.5; expected a whole number, at least 2"),
+        (lambda: worlds.objectworld(n_colors=2**63), "n_colors is 9223.*, at most 1000"),
+        (lambda: worlds.terrain(16).draw_ends(None), "rng is None; expected a numpy.random.Gen"),
+        (
+            lambda: irl_lib.routes.sample_routes(town(), -np.ones(9), [0], [1], None),
+            "rng is None; expected a numpy.random.Gen",
+        ),
+        (
+            lambda: irl_lib.route_prediction.best_path_weights(town(), [[0]], None),
+            "rng is None; expected a numpy.random.Gen",
+        ),
+        (
+            lambda: planning.value_iteration(
+                SMALL.mdp, np.ma.masked_array(SMALL.reward, mask=SMALL.reward > 1.0)
+            ),
+            "reward has masked entries; expected a number in place of each",
+        ),
+        (
+            lambda: Demonstrations([np.ma.masked_array([0, 1], mask=[False, True])], [[0]]),
+            r"states\[0\] has masked entries",
+        ),
+    ],
+)
+def test_each_is_named(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_missing_mdp_is_a_type_error_too():
+    with pytest.raises(TypeError, match=r"mdp is None; expected an instance of irl_lib\.mdp\.MDP"):
+        planning.soft_value_iteration(None, SMALL.reward)
+
+
+def test_masks_that_hide_nothing_and_sets_of_cells_are_fine():
+    reward = np.ma.masked_array(SMALL.reward, mask=np.zeros((4, 2), dtype=bool))
+    plain, masked = (planning.value_iteration(SMALL.mdp, r).v for r in (SMALL.reward, reward))
+    np.testing.assert_array_equal(plain, masked)
+    walled = worlds.gridworld(3, walls={(1, 1)}, goals=np.array([[2, 2]]))
+    assert walled.mdp.initial[4] == walled.mdp.initial[8] == 0.0
+
+
+def test_flags_of_numpy_are_flags():
+    found = irl_lib.max_ent.objective(*SMALL[:2], [0.5, 0.5], [1.0, 1.0], causal=np.bool_(True))
+    wanted = irl_lib.max_ent.objective(*SMALL[:2], [0.5, 0.5], [1.0, 1.0])
+    assert found.value == wanted.value

@@ -29,6 +29,7 @@ from scipy.sparse import csgraph
 from irl_lib.mdp import (
     MDP,
     Array,
+    WrongTypeError,
     check_array,
     check_count,
     check_real,
@@ -294,7 +295,7 @@ def travel_costs(minded: Mapping[str, float]) -> Array:
         ValueError: for a name that is no feature, or a cost below 0.
     """
     if not isinstance(minded, Mapping):
-        raise TypeError(f"minded is {minded!r}; expected a dict of costs by name")
+        raise WrongTypeError(f"minded is {minded!r}; expected a dict of costs by name")
     unknown = set(minded) - set(FEATURES)
     if unknown:
         raise ValueError(
