@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from irl_lib import spaces
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import MDP, Array, check_count, check_real
+from irl_lib.mdp import MDP, Array, check_count, check_flag, check_mdp, check_real, check_type
 from irl_lib.progress import counted
 
 if TYPE_CHECKING:  # torch is imported by who clones a network, not by who counts
@@ -99,11 +99,11 @@ def clone(
                [0.5, 0.5]])
     """
     amount = check_real("smoothing", smoothing, 0.0)
-    demos.check(mdp)
+    check_type("demos", demos, Demonstrations).check(check_mdp(mdp))
     step = demos.steps()
     shape: tuple[int, ...] = (mdp.n_states, mdp.n_actions)
     where: tuple[Any, ...] = (step.state, step.action)
-    if not stationary:
+    if not check_flag("stationary", stationary):
         if mdp.horizon is None:
             raise ValueError("stationary is False, but horizon is None; expected a finite horizon")
         shape, where = (mdp.horizon, *shape), (step.time, *where)
@@ -186,11 +186,11 @@ def clone_network(
         epochs,
         None if batch is None else check_count("batch", batch),
         check_real("learning_rate", learning_rate, 0.0, open_end=True),
-        progress,
+        check_flag("progress", progress),
     )
     room = check_real("tolerance", tolerance, 0.0, open_end=True)
     interface = _interface(env)
-    _check_fit(interface, demos)
+    _check_fit(interface, check_type("demos", demos, Demonstrations))
     kept, held_out = _split(demos, validation, rng)
     data = _tensors(interface, kept)
     policy = _network(interface, data, rng, hidden, sd)

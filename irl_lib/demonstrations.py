@@ -29,9 +29,11 @@ from irl_lib.mdp import (
     Array,
     check_array,
     check_count,
+    check_mdp,
     check_numbers,
     check_policy,
     check_real,
+    check_rng,
     feature_matrix,
 )
 from irl_lib.trajectories import Entries, Index
@@ -158,6 +160,7 @@ class Demonstrations:
                 horizon, or one that terminated where no absorbing state is; and for states or
                 actions that are vectors.
         """
+        check_mdp(mdp)
         for name, size in (("states", self.state_width), ("actions", self.action_width)):
             if size is not None:
                 raise ValueError(
@@ -255,7 +258,7 @@ class Demonstrations:
         Raises:
             ValueError: when ``fraction`` is not in (0, 1), or leaves one side empty.
         """
-        _check_rng(rng)
+        check_rng(rng)
         share = check_real("fraction", fraction, 0.0, open_end=True)
         n = round(share * len(self))
         if share >= 1.0 or not 0 < n < len(self):
@@ -273,6 +276,8 @@ class Demonstrations:
             ValueError: when there is no such trajectory, or none is chosen.
         """
         chosen = trajectories.check_indices("which", which)
+        if not chosen.size:
+            raise ValueError("which has no entries; expected at least one trajectory")
         _check_range("which", chosen, len(self), "trajectories")
         paid = self.rewards
         return Demonstrations(
@@ -323,6 +328,7 @@ def complete_occupancy(mdp: MDP, shown: Demonstrations | ArrayLike, name: str = 
         ValueError: for a bad occupancy, or one with less or more than ``MISSING_MASS`` off its
             mass.
     """
+    check_mdp(mdp)
     if isinstance(shown, Demonstrations):
         occupancy = shown.occupancy(mdp)
         hint = "truncated demonstrations leave out what came later: shorten the horizon to theirs"
@@ -449,7 +455,7 @@ def sample(
         ValueError: for a bad policy, or ``n`` or ``length`` below 1, or above the horizon.
     """
     pi = check_policy(mdp, policy)
-    _check_rng(rng)
+    check_rng(rng)
     n, steps = check_count("n", n), _length(mdp, length)
     state = rng.choice(mdp.n_states, size=n, p=mdp.initial)
     states, actions, lengths = [state], [], np.zeros(n, dtype=np.int64)
@@ -496,11 +502,6 @@ def _length(mdp: MDP, length: int | None) -> int:
     if mdp.horizon is not None:
         return mdp.horizon
     return 100_000 if mdp.episodic else int(np.ceil(np.log(1e-3) / np.log(mdp.discount)))
-
-
-def _check_rng(rng: object) -> None:
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is {rng!r}; expected a numpy.random.Generator")
 
 
 def _check_range(name: str, values: Index, n: int, what: str) -> None:

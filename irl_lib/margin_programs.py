@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
-from irl_lib.mdp import Array, check_array, check_numbers, check_real
+from irl_lib.mdp import Array, as_array, check_array, check_numbers, check_real
 
 Index = NDArray[np.integer[Any]]
 
@@ -463,13 +463,17 @@ def check_distinct(mus: Array, margins: Array, which: Index) -> None:
 def _check_policies(mus: ArrayLike, k: int) -> Array:
     array = check_numbers("mus", mus)
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] != k:
-        raise ValueError(f"mus has shape {array.shape}; expected (M, {k}), at least one policy")
+        raise ValueError(
+            f"mus has shape {array.shape}; expected (M, {k}), as mu_expert has {k} features"
+        )
     return check_array("mus", array, array.shape)
 
 
 def _check_margins(margins: ArrayLike, m: int) -> Array:
     array = check_numbers("margins", margins)
-    array = check_array("margins", np.full(m, array) if array.ndim == 0 else array, (m,))
+    if array.shape not in ((), (m,)):
+        raise ValueError(f"margins has shape {array.shape}; expected ({m},), as mus, or one number")
+    array = check_array("margins", np.broadcast_to(array, (m,)), (m,))
     if array.min() < 0.0:
         raise ValueError(f"margins has the entry {array.min():g}; expected numbers >= 0")
     return array
@@ -478,7 +482,7 @@ def _check_margins(margins: ArrayLike, m: int) -> Array:
 def _check_which(demonstration: ArrayLike | None, m: int, n: int) -> Index:
     if demonstration is None and n == 1:
         return np.zeros(m, dtype=np.int64)
-    array = np.asarray(demonstration)
+    array = as_array("demonstration", demonstration)
     fits = array.shape == (m,) and array.dtype.kind in "iu"
     if not fits or array.min() < 0 or array.max() >= n:
         raise ValueError(

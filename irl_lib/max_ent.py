@@ -41,6 +41,7 @@ from irl_lib.mdp import (
     Array,
     check_array,
     check_count,
+    check_flag,
     check_numbers,
     check_real,
     feature_matrix,
@@ -129,7 +130,7 @@ def objective(
 
     Implements: eq-likelihood-split, eq-likelihood-gradient, eq-linear-gradient
     """
-    problem = _Problem(mdp, features, expert, causal, l2)
+    problem = _Problem(mdp, features, expert, causal, l2, "expert")
     return problem.evaluate(check_array("weights", weights, (problem.phi.shape[1],)))
 
 
@@ -186,6 +187,7 @@ def max_ent(
         >>> found.converged, bool(np.allclose(found.weights, world.weights, atol=1e-4))
         (True, True)
     """
+    check_flag("progress", progress)
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     check_real("tolerance", tolerance, 0.0, open_end=True)
@@ -256,6 +258,7 @@ def deep_max_ent(
     """
     from irl_lib.neural_likelihood import NeuralLikelihood, climb
 
+    check_flag("progress", progress)
     check_real("tolerance", tolerance, 0.0, open_end=True)
     check_count("max_iterations", max_iterations)
     problem = NeuralLikelihood(mdp, reward_net, demos, features, objective, l2)
@@ -328,16 +331,23 @@ class _Problem:
     """The objective, with everything that doesn't depend on the weights computed once."""
 
     def __init__(
-        self, mdp: MDP, features: Any, expert: Demonstrations | ArrayLike, causal: bool, l2: float
+        self,
+        mdp: MDP,
+        features: Any,
+        expert: Demonstrations | ArrayLike,
+        causal: bool,
+        l2: float,
+        name: str = "demos",
     ) -> None:
-        self.mdp, self.causal, self.l2 = mdp, causal, check_real("l2", l2, 0.0)
+        self.causal, self.l2 = check_flag("causal", causal), check_real("l2", l2, 0.0)
+        self.mdp = mdp
         self.phi = feature_matrix(mdp, features)
         if mdp.episodic and abs(self.phi[np.repeat(mdp.absorbing, mdp.n_actions)]).max() > 0.0:
             raise ValueError(
                 "features is not 0 in an absorbing state: with discount 1 and no horizon an "
                 "episode ends there; put the feature on the step that enters it"
             )
-        self.expert = _expert_features(mdp, self.phi, expert)
+        self.expert = _expert_features(mdp, self.phi, expert, name)
 
     def reward(self, weights: Array) -> Array:
         return np.asarray(self.phi @ weights).reshape(self.mdp.n_states, self.mdp.n_actions)
@@ -586,19 +596,19 @@ def _newton_step(problem: _Problem, plan: planning.Plan, gradient: Array, rtol: 
     return step
 
 
-def _expert_features(mdp: MDP, phi: Any, expert: Demonstrations | ArrayLike) -> Array:
+def _expert_features(mdp: MDP, phi: Any, expert: Demonstrations | ArrayLike, name: str) -> Array:
     k = phi.shape[1]
     if isinstance(expert, Demonstrations):
-        return np.asarray(phi.T @ complete_occupancy(mdp, expert).ravel())
-    array = check_numbers("demos", expert)
+        return np.asarray(phi.T @ complete_occupancy(mdp, expert, name).ravel())
+    array = check_numbers(name, expert)
     if array.shape == (k,):
-        return check_array("demos", array, (k,))
+        return check_array(name, array, (k,))
     if array.shape != (mdp.n_states, mdp.n_actions):
         raise ValueError(
-            f"demos has shape {array.shape}; expected Demonstrations, an occupancy "
+            f"{name} has shape {array.shape}; expected Demonstrations, an occupancy "
             f"{(mdp.n_states, mdp.n_actions)}, or its feature expectations {(k,)}"
         )
-    return np.asarray(phi.T @ complete_occupancy(mdp, array).ravel())
+    return np.asarray(phi.T @ complete_occupancy(mdp, array, name).ravel())
 
 
 def _result(problem: _Problem, weights: Array, log: _Log) -> MaxEntResult:

@@ -23,9 +23,12 @@ from irl_lib.mdp import (
     Array,
     check_array,
     check_count,
+    check_mdp,
     check_numbers,
     check_real,
+    check_rng,
     check_sizes,
+    check_type,
 )
 
 try:
@@ -146,6 +149,7 @@ class PolicyNet(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Logits ``(N, A)``, or means ``(N, m)``, for observations ``(N, d)``."""
+        _check_width("observations", observations, self.n_inputs)
         output: Tensor = self.body((observations - self.centre) / self.scale)
         return output
 
@@ -155,6 +159,9 @@ class PolicyNet(nn.Module):
         Implements: eq-bc-objective
         """
         output = self(observations)
+        shape = output.shape[:1] if self.discrete else output.shape
+        if check_type("actions", actions, Tensor).shape != shape:
+            raise ValueError(f"actions has shape {tuple(actions.shape)}; expected {tuple(shape)}")
         if self.discrete:
             chosen = actions.long()[:, None]
             logs: Tensor = torch.log_softmax(output, dim=1).gather(1, chosen)[:, 0]
@@ -170,8 +177,8 @@ class PolicyNet(nn.Module):
         """
         if not self.discrete:
             raise ValueError("a Gaussian policy has densities, not probabilities; use log_prob")
-        array = np.asarray(observations, dtype=np.float64)
-        array = check_array("observations", array, (len(array), self.n_inputs))
+        array = check_numbers("observations", observations)
+        array = check_array("observations", array, (*array.shape[:1], self.n_inputs))
         with torch.no_grad():
             logits = self(torch.tensor(array, dtype=self.scale.dtype)).double()
             return np.asarray(torch.softmax(logits, dim=1).numpy())
@@ -181,9 +188,15 @@ class PolicyNet(nn.Module):
 
         Returns:
             An int, or a float array ``(m,)``.
+
+        Raises:
+            ValueError: for an observation of another shape, or one that is not finite.
         """
+        seen = check_array("observation", observation, (self.n_inputs,))
+        if rng is not None:
+            check_rng(rng)
         with torch.no_grad():
-            row = torch.as_tensor(np.asarray(observation), dtype=self.scale.dtype)
+            row = torch.tensor(seen, dtype=self.scale.dtype)
             output = self(row[None])[0].double().numpy()
         if self.discrete:
             return int(output.argmax()) if rng is None else _draw(output, rng)
@@ -246,7 +259,7 @@ class RewardNet(nn.Module):
         Raises:
             ValueError: for inputs of another length.
         """
-        _check_width(inputs, self.n_inputs)
+        _check_width("inputs", inputs, self.n_inputs)
         rewards: Tensor = self.body((inputs - self.centre) / self.scale)[..., 0]
         return rewards
 
@@ -319,7 +332,7 @@ class MapRewardNet(nn.Module):
         Raises:
             ValueError: for another number of inputs, or a map of another shape.
         """
-        _check_width(inputs, self.n_inputs)
+        _check_width("inputs", inputs, self.n_inputs)
         size = math.prod(self.shape)
         if inputs.shape[-3:-1] != self.shape and inputs.shape[-2:-1] != (size,):
             raise ValueError(
@@ -360,8 +373,7 @@ def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
         >>> reward_table(world.mdp, net, world.features).shape
         (64, 5)
     """
-    if not isinstance(reward_net, nn.Module):
-        raise ValueError(f"reward_net is {reward_net!r}; expected a torch.nn.Module")
+    check_type("reward_net", reward_net, nn.Module)
     kind = next((each.dtype for each in reward_net.parameters()), torch.float64)
     with torch.no_grad():
         table = reward_tensor(mdp, reward_net, input_tensor(mdp, features).to(kind))
@@ -370,6 +382,7 @@ def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
 
 def input_tensor(mdp: MDP, features: ArrayLike) -> Tensor:
     """Features ``(S, d)`` or ``(S, A, d)``, checked, for a network."""
+    check_mdp(mdp)
     array = check_numbers("features", features)
     if array.ndim not in (2, 3) or array.shape[-1] == 0:
         raise ValueError(
@@ -386,7 +399,9 @@ def reward_tensor(mdp: MDP, reward_net: nn.Module, inputs: Tensor) -> Tensor:
     Raises:
         ValueError: when the network returns another shape, or no tensor.
     """
-    rewards: Tensor = reward_net(inputs)
+    check_mdp(mdp)
+    check_type("inputs", inputs, Tensor)
+    rewards: Tensor = check_type("reward_net", reward_net, nn.Module)(inputs)
     if not isinstance(rewards, Tensor):
         raise ValueError(f"reward_net returns {type(rewards).__name__}; expected a torch.Tensor")
     if rewards.shape != inputs.shape[:-1]:
@@ -438,11 +453,12 @@ def _add_unit(
     net.register_buffer("scale", torch.tensor(unit, dtype=torch.float32))
 
 
-def _check_width(inputs: Tensor, n_inputs: int) -> None:
+def _check_width(name: str, inputs: Tensor, n_inputs: int) -> None:
+    check_type(name, inputs, Tensor)
     if inputs.ndim == 0 or inputs.shape[-1] != n_inputs:
         size = "none" if inputs.ndim == 0 else inputs.shape[-1]
         raise ValueError(
-            f"inputs has shape {tuple(inputs.shape)}, whose last size is {size}; the network was "
+            f"{name} has shape {tuple(inputs.shape)}, whose last size is {size}; the network was "
             f"made for n_inputs={n_inputs}"
         )
 

@@ -40,9 +40,11 @@ from irl_lib.mdp import (
     MDP,
     Array,
     add_product,
+    check_mdp,
     check_policy,
     check_real,
     check_reward,
+    check_type,
     feature_matrix,
     reachable,
 )
@@ -151,6 +153,7 @@ def log_partition(mdp: MDP, plan: Plan) -> float:
 
     Implements: eq-partition-function
     """
+    _check_plan(mdp, plan, _finite(mdp))
     return float(_log_mean_exp(plan.v[0], mdp.initial))
 
 
@@ -266,7 +269,8 @@ def trajectory_occupancy(mdp: MDP, plan: Plan) -> Array:
     its first one.
     """
     horizon = _finite(mdp)
-    policy = plan.policy[:horizon]
+    _check_plan(mdp, plan, horizon)
+    policy = plan.policy
 
     def tilted_flow(t: int, x: Array) -> Array:
         return np.asarray(_tilted(mdp, plan.v[t + 1]).T @ x.ravel())
@@ -302,7 +306,8 @@ def occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
     Returns:
         ``(S, A)``, the directional derivative.
     """
-    dr = check_reward(mdp, direction)
+    dr = check_reward(mdp, direction, "direction")
+    _check_plan(mdp, plan, mdp.horizon)
     if mdp.horizon is None:
         return _stationary_derivative(mdp, plan, dr)
     dlog = _log_policy_derivative(mdp, plan, _action_major_table(dr))
@@ -327,7 +332,8 @@ def trajectory_occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) 
 
     It is the covariance, under the posterior, of visits and of the total reward in that direction.
     """
-    horizon, dr = _finite(mdp), _action_major_table(check_reward(mdp, direction))
+    horizon, dr = _finite(mdp), _action_major_table(check_reward(mdp, direction, "direction"))
+    _check_plan(mdp, plan, horizon)
     kernels = [_tilted(mdp, plan.v[t + 1]) for t in range(horizon)]
     dv = np.zeros((horizon + 1, mdp.n_states))
     ahead, dlog = np.empty((horizon, *dr.shape)), np.empty((horizon, *dr.shape))
@@ -892,7 +898,15 @@ def _action_major_table(table: Array) -> Array:
     return np.ascontiguousarray(table.T)
 
 
+def _check_plan(mdp: MDP, plan: Plan, horizon: int | None) -> None:
+    shape = (() if horizon is None else (horizon,)) + (mdp.n_states, mdp.n_actions)
+    found = np.shape(check_type("plan", plan, Plan).policy)
+    if found != shape:
+        raise ValueError(f"plan has a policy of shape {found}; expected {shape}, that of the MDP")
+
+
 def _finite(mdp: MDP) -> int:
+    check_mdp(mdp)
     if mdp.horizon is None:
         raise ValueError(
             "horizon is None: a distribution over trajectories needs a finite one; "

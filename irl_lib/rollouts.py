@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from irl_lib import spaces
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import Array, check_count, check_distribution, check_real
+from irl_lib.mdp import Array, check_count, check_distribution, check_flag, check_real, check_type
 from irl_lib.progress import counted
 
 Policy = Callable[[Any, np.random.Generator], Any]
@@ -77,6 +77,7 @@ def rollout(
         True
     """
     check_environment(env)
+    check_flag("progress", progress)
     act, source = _as_function(env, policy), check_episode_seed(seed)
     limit, count = episode_limit(env, max_steps), check_count("n", n)
     numbers_of = counted("rollout", "episodes", count, shown=progress)
@@ -100,11 +101,10 @@ def returns(demos: Demonstrations, discount: float = 1.0) -> Array:
         >>> returns(Demonstrations([[0, 1, 2]], [[0, 0]], rewards=[[1.0, 2.0]]), discount=0.5)
         array([2.])
     """
+    check_type("demos", demos, Demonstrations)
     if demos.rewards is None:
         raise ValueError("demos has no rewards; returns need them")
-    gamma = check_real("discount", discount, 0.0)
-    if gamma > 1.0:
-        raise ValueError(f"discount is {discount!r}; expected a number in [0, 1]")
+    gamma = check_real("discount", discount, 0.0, most=1.0)
     return np.array([paid @ gamma ** np.arange(len(paid)) for paid in demos.rewards])
 
 
@@ -161,8 +161,13 @@ def _chosen(space: Any, action: Any, i: int, t: int) -> Any:
 
 
 def _paid(reward: Any, i: int, t: int) -> float:
-    if not isinstance(reward, numbers.Real) or not isfinite(reward):
-        raise ValueError(f"episode {i}, step {t}: the environment paid {reward!r}")
+    is_number = isinstance(reward, numbers.Real) or (
+        np.ndim(reward) == 0 and np.asarray(reward).dtype.kind in "biuf"
+    )
+    if not is_number or not isfinite(reward):
+        raise ValueError(
+            f"episode {i}, step {t}: the environment paid {reward!r}; expected a finite number"
+        )
     return float(reward)
 
 

@@ -603,7 +603,7 @@ BOX = gymnasium.spaces.Box
         ({"reward_net": net(3)}, "3 inputs; expected 1, the length of a state, or 2, that of"),
         ({"reward_net": torch.nn.Linear(1, 1)}, "expected a torch module with n_inputs"),
         ({"reward_net": lambda x: x}, "expected a torch module with n_inputs"),
-        ({"demos": [1, 2]}, r"demos is \[1, 2\]; expected Demonstrations"),
+        ({"demos": [1, 2]}, r"demos is \[1, 2\]; expected an instance of .*Demonstrations"),
         ({"iterations": 0}, "iterations is 0"),
         ({"episodes": 0}, "episodes is 0"),
         ({"memory": 0}, "memory is 0"),

@@ -333,7 +333,9 @@ class Numbers(torch.nn.Module):
 def test_bad_reward_tables_are_named() -> None:
     mdp, net = worlds.gridworld(3).mdp, RewardNet(2, generator())
     wrong: Any = None
-    with pytest.raises(ValueError, match=r"reward_net is None; expected a torch\.nn\.Module"):
+    with pytest.raises(
+        ValueError, match=r"reward_net is None; expected an instance of torch\.nn\."
+    ):
         reward_table(mdp, wrong, np.zeros((9, 2)))
     with pytest.raises(ValueError, match=r"returns ndarray; expected a torch\.Tensor"):
         reward_table(mdp, Numbers(), np.zeros((9, 2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -257,7 +258,7 @@ BAD_STEPS: list[tuple[Any, str]] = [
     (((1.0, np.inf), 1.0, False, False), "episode 0, step 2: the environment returned the obs"),
     (((1.0, 1.0), np.nan, False, False), "episode 0, step 1: the environment paid nan"),
     (((1.0, 1.0), None, False, False), "episode 0, step 1: the environment paid None"),
-    (((1.0, 1.0), np.array([1.0]), False, False), "episode 0, step 1: the environment paid array"),
+    (((1.0, 1.0), np.array([1.0]), False, False), r"paid array\(\[1.\]\); expected a fin"),
     (((None, 1.0), 1.0, False, False), "episode 0, step 2: the environment returned the obs"),
 ]
 
@@ -266,6 +267,13 @@ BAD_STEPS: list[tuple[Any, str]] = [
 def test_what_is_not_finite_is_named(step: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rollouts.rollout(Script([FINE, step, FINE]), second, 2, 0, 3)
+
+
+@pytest.mark.parametrize("one", [1, np.float32(1.0), np.array(1.0), np.array(1), Fraction(1)])
+def test_a_reward_is_any_single_number(one: Any) -> None:
+    paid = rollouts.rollout(Script([(FINE[0], one, False, False)]), second, 1, 0, 1).rewards
+    assert paid is not None
+    np.testing.assert_array_equal(paid[0], [1.0])
 
 
 def test_a_bad_start_is_named() -> None:
