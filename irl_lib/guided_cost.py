@@ -482,9 +482,7 @@ def _rate(name: str, value: float) -> float:
 
 def _horizon(env: Any, horizon: int | None) -> int:
     rollouts.check_environment(env)
-    if horizon is not None:
-        check_count("horizon", horizon)
-    return rollouts.episode_limit(env, horizon)
+    return rollouts.episode_limit(env, horizon, "horizon")
 
 
 def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
@@ -493,7 +491,7 @@ def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
         raise ValueError(f"demos is {demos!r}; expected Demonstrations")
     for name in ("observation_space", "action_space"):
         space = getattr(env, name)
-        if spaces.width(f"env.{name}", space) is None:
+        if not spaces.is_vector(space):
             raise ValueError(f"env.{name} is {space}; expected a Box with one axis")
     low, high = _bounds(env)
     if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low < high)):
