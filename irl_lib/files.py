@@ -12,6 +12,7 @@ import io
 import os
 import stat
 import struct
+import tokenize
 import uuid
 import zipfile
 import zlib
@@ -45,6 +46,7 @@ DAMAGE = (  # what zipfile, zlib and numpy end in when a file is none of theirs,
     SyntaxError,
     OSError,
     struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -137,8 +139,6 @@ def unpack(content: bytes) -> Arrays:
         raise ValueError("it was changed or damaged after it had been written")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if archive.comment and not has_digest(content):
-                raise ValueError("its comment is no digest")
             listed = archive.infolist()
             _check_listed(listed, content)
             return {each.filename.removesuffix(".npy"): _member(archive, each) for each in listed}
@@ -177,9 +177,10 @@ def _check_listed(listed: list[zipfile.ZipInfo], content: bytes) -> None:
     declared, most = sum(each.file_size for each in listed), _most(len(content))
     if declared > most:
         raise ValueError(f"it would unpack to {declared} bytes; expected {most} at most")
-    end = content.rfind(b"PK\5\6")
-    if int.from_bytes(content[end + 10 : end + 12], "little") != len(listed):
-        raise ValueError("its directory lacks an entry")
+    comment = len(MARK) + DIGITS if has_digest(content) else 0
+    end = struct.unpack("<4s6xH8xH", content[-22 - comment :][:22])  # zip's last record
+    if end != (b"PK\5\6", len(listed), comment):
+        raise ValueError("its end says something else than its directory")
     names = [each.filename for each in listed]
     if len(set(names)) < len(names) or not all(name.endswith(".npy") for name in names):
         shown = ", ".join(names[:5]) or "none"

@@ -3,7 +3,7 @@
 Trajectories hold two kinds of states and actions: whole numbers, of a ``Discrete`` space, and
 vectors, of a ``Box``.  The *width* of a space is ``None`` for the first and the length of its
 vectors for the second.  A ``MultiDiscrete`` or ``MultiBinary`` space, and a ``Dict`` or a ``Tuple``
-of all these, are brought to vectors as :func:`gymnasium.spaces.utils.flatten` does it: what is
+of all these, are brought to vectors as ``gymnasium.spaces.utils.flatten`` does it: what is
 numbered is one-hot there.
 """
 
@@ -168,6 +168,20 @@ def members(name: str, space: Any, rows: NDArray[Any]) -> Any:
     if not np.array_equal(again[:, whole], rows[:, whole]) or not np.isfinite(again).all():
         raise ValueError(f"{name} hold what is no member of {space}")
     return made
+
+
+def clip(space: Any, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The member of a Box that is nearest to a vector, in double precision.
+
+    Args:
+        space: a Box.
+        vector: ``(d,)`` finite numbers, as many as the Box has.
+
+    Returns:
+        Of the shape of the Box.
+    """
+    inside = np.clip(vector.reshape(space.shape), space.low, space.high)
+    return np.asarray(inside if space.dtype.kind == "f" else np.rint(inside), dtype=np.float64)
 
 
 def _gymnasium() -> Any:
