@@ -133,8 +133,8 @@ def _columns(leaf: Any, members: Any) -> NDArray[np.float64]:
     if not numbered:
         rows = array.reshape(len(array), int(np.prod(leaf.shape, dtype=int)))
         floats = rows.astype(np.float64)
-        if rows.dtype.kind in "iu" and np.abs(floats).max(initial=0.0) > 2.0**53:
-            raise ValueError("whole numbers beyond 2**53, which a float doesn't hold")
+        if rows.dtype.kind in "iu" and np.abs(floats).max(initial=0.0) >= 2.0**53:
+            raise ValueError("whole numbers from 2**53 on, which a float doesn't hold")
         return floats
     for each in array:
         if not leaf.contains(each):
