@@ -64,8 +64,10 @@ def read_npz(content: bytes) -> Record:
     """
     data = files.unpack(content)
     kind = files.text(data, "format")
-    if kind not in OLDER and (kind != FORMAT or not files.has_digest(content)):
+    if kind not in (*OLDER, FORMAT):
         raise ValueError(f"its format is {kind!r}; expected {FORMAT!r}")
+    if kind == FORMAT and not files.has_digest(content):
+        raise ValueError("its digest is missing: it was changed after it had been written")
     if not NEEDED <= data.keys() <= NEEDED | OPTIONAL:
         raise ValueError(f"its entries are {', '.join(data)}; expected {', '.join(sorted(NEEDED))}")
     lengths, n = check_indices("its entry 'lengths'", data["lengths"]), len(data["actions"])
