@@ -494,10 +494,11 @@ def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
         if not spaces.is_vector(space):
             raise ValueError(f"env.{name} is {space}; expected a Box with one axis")
     low, high = _bounds(env)
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low < high)):
+    bounded = np.isfinite(low).all() and np.isfinite(high).all() and np.all(low < high)
+    if not bounded or env.action_space.dtype.kind != "f":
         raise ValueError(
             f"env.action_space is {env.action_space}; expected finite bounds, the lower ones below "
-            "the upper ones"
+            "the upper ones, of floats"
         )
     own_name = getattr(getattr(env, "spec", None), "id", None)
     demos.check_spaces(env.observation_space, env.action_space, own_name)

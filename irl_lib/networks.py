@@ -216,8 +216,11 @@ class PolicyNet(nn.Module):
         seen, space = observation, self.observation_space
         if space is not None and getattr(seen, "shape", None) != (self.n_inputs,):
             seen = spaces.entry("observation", space, seen)
+        array = np.asarray(seen)
+        if array.ndim:
+            array = check_array("observation", array, (self.n_inputs,))
         with torch.no_grad():
-            output = self(self._rows("observation", np.asarray(seen)[None]))[0].double().numpy()
+            output = self(self._rows("observation", array[None]))[0].double().numpy()
         if self.discrete:
             return int(output.argmax()) if rng is None else _draw(output, rng)
         if rng is not None:
