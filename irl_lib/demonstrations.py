@@ -14,16 +14,15 @@ Taking a timeout for an end is the most widespread error of public implementatio
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irl_lib import datasets, spaces, trajectories
+from irl_lib import datasets, files, spaces, trajectories
 from irl_lib.mdp import (
     MDP,
     Array,
@@ -200,7 +199,7 @@ class Demonstrations:
         Observations beyond the bounds of their Box pass, because environments return such.
 
         Args:
-            observation_space: Discrete, or a Box with one axis.
+            observation_space: of a kind that :mod:`irl_lib.spaces` takes.
             action_space: likewise.
             environment: its name, to be compared where these demonstrations have one, too.
 
@@ -290,9 +289,13 @@ class Demonstrations:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an npz file.
+        """Write an npz file, in which :meth:`load` notices every bit that has changed since.
 
         An existing file is replaced whole or, when anything fails, left as it was.
+
+        Raises:
+            ValueError: when ``path`` is no path, or leads to something that is no file.
+            OSError: when the file can't be written.
         """
         datasets.write_npz(path, self._record())
 
@@ -301,13 +304,13 @@ class Demonstrations:
         """Read what :meth:`save` wrote; nothing is ever unpickled.
 
         Raises:
-            ValueError: when the file is truncated, or something else.
-            FileNotFoundError: when there is none.
+            ValueError: when the file is damaged, or something else; it says what.
+            OSError: when there is none (FileNotFoundError), or it may not be read.
         """
-        content = Path(path).read_bytes()
+        content = files.check_path(path).read_bytes()
         try:
             return Demonstrations(*datasets.read_npz(content))
-        except datasets.UNREADABLE as error:
+        except ValueError as error:
             raise ValueError(
                 f"path {os.fspath(path)!r} holds no demonstrations: {error}"
             ) from error
@@ -369,7 +372,7 @@ def shipped(name: str) -> Demonstrations:
 
 def from_gymnasium(
     env: Any,
-    policy: Callable[[Any, np.random.Generator], Any] | ArrayLike,
+    policy: Any,
     n: int,
     seed: int,
     max_steps: int | None = None,
@@ -388,6 +391,8 @@ def from_minari(
 
     An episode that neither terminated nor was truncated was cut by whoever collected it, and counts
     as truncated; one with both flags terminated.  Rewards that are all NaN are unknown.
+    Observations and actions that are neither whole numbers nor vectors become vectors, as
+    :mod:`irl_lib.spaces` says.
 
     Args:
         dataset: a ``MinariDataset``, or the name of one that is on this machine (needs minari).
@@ -395,8 +400,10 @@ def from_minari(
         action_space: likewise.
 
     Raises:
-        ValueError: for other spaces than expected, spaces that are neither Discrete nor a Box with
-            one axis, no episodes, one that goes on after its end, and entries that are not finite.
+        ValueError: for other spaces than expected or than are supported, no episodes, one that goes
+            on after its end, entries that are not finite or no members of the data set's spaces.
+        FileNotFoundError: when a name is given and no such data set is on this machine; nothing is
+            downloaded.
         ImportError: when a name is given and minari is missing.
     """
     return Demonstrations(*datasets.read_minari(dataset, observation_space, action_space))
@@ -412,7 +419,8 @@ def to_minari(
     """A new Minari data set with these trajectories, in Minari's folder on this machine.
 
     Args:
-        demos: at least one step in each trajectory; unknown rewards are written as NaN.
+        demos: at least one step in each trajectory; unknown rewards are written as NaN.  Vectors
+            become the members of the spaces of which :func:`from_minari` makes them.
         dataset_id: its name, like ``"cartpole/expert-v0"``.
         observation_space: the environment's (Gymnasium).
         action_space: likewise.

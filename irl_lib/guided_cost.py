@@ -479,9 +479,7 @@ def _rate(name: str, value: float) -> float:
 
 def _horizon(env: Any, horizon: int | None) -> int:
     rollouts.check_environment(env)
-    if horizon is not None:
-        check_count("horizon", horizon)
-    return rollouts.episode_limit(env, horizon)
+    return rollouts.episode_limit(env, horizon, "horizon")
 
 
 def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
@@ -489,13 +487,14 @@ def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
     check_type("demos", demos, Demonstrations)
     for name in ("observation_space", "action_space"):
         space = getattr(env, name)
-        if spaces.width(f"env.{name}", space) is None:
+        if not spaces.is_vector(space):
             raise ValueError(f"env.{name} is {space}; expected a Box with one axis")
     low, high = _bounds(env)
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low < high)):
+    bounded = np.isfinite(low).all() and np.isfinite(high).all() and np.all(low < high)
+    if not bounded or env.action_space.dtype.kind != "f":
         raise ValueError(
             f"env.action_space is {env.action_space}; expected finite bounds, the lower ones below "
-            "the upper ones"
+            "the upper ones, of floats"
         )
     own_name = getattr(getattr(env, "spec", None), "id", None)
     demos.check_spaces(env.observation_space, env.action_space, own_name)
