@@ -361,7 +361,9 @@ def _missing(mdp: MDP, demos: Demonstrations, counted: Array) -> str:
     if mdp.episodic:
         last = np.array([s[-1] for s in demos.states], dtype=np.int64)
         n = int(np.count_nonzero(~mdp.absorbing[last]))
-        return f"{n} of {len(demos)} trajectories truncated before their episode ended" if n else ""
+        if len(demos) == 1 and n:
+            return "no end: it was truncated before its episode was over"
+        return f"{n} of {len(demos)} episodes truncated before their end" if n else ""
     left, mass = float(counted.sum()), mdp.mass
     if 1.0 - left / mass <= MISSING_MASS:
         return ""
@@ -409,7 +411,8 @@ def _given_occupancy(mdp: MDP, shown: ArrayLike, name: str) -> Array:
 def _remedy(demos: Demonstrations) -> str:
     """What to do with demonstrations of which truncation left out too much."""
     lengths = {len(a) for a in demos.actions}
-    shorter = f"; or give the MDP their horizon, {max(lengths)}" if len(lengths) == 1 else ""
+    even = len(lengths) == 1 and len(demos) > 1
+    shorter = f"; or give the MDP the horizon that all of them have, {max(lengths)}" if even else ""
     return (
         "truncated demonstrations leave out what came later: fit the actions that were shown, fit "
         "= max_ent.max_ent(mdp, features, demos, objective='likelihood'), and where an occupancy "

@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # torch is needed for networks only
 
 METHODS = ("l-bfgs", "newton-cg", "gradient-ascent")
 CG_ITERATIONS = 200
+FINISH = 100  # Newton steps at most, after L-BFGS
 TINY = 1e-300  # instead of zero, below a fraction
 CONSTANT = 1e-12  # variance, relative to the largest square, of features that do not vary
 DENSE_FEATURES = 200  # up to which a (K, K) matrix costs next to nothing
@@ -570,7 +571,7 @@ def _finish(log: _Log, weights: Array, max_iterations: int) -> Array:
     done = bool(log.rows) and log.rows[-1][1] <= log.tolerance
     if left < 1 or log.hopeless or done:
         return weights
-    return _newton_cg(log, weights, min(left, 20))
+    return _newton_cg(log, weights, min(left, FINISH))
 
 
 def _newton_cg(log: _Log, weights: Array, max_iterations: int) -> Array:
