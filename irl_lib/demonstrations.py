@@ -14,6 +14,7 @@ Taking a timeout for an end is the most widespread error of public implementatio
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -226,9 +227,31 @@ class Demonstrations:
         all actions alike; without horizon and discount nothing is left.  A truncated one counts as
         far as it goes.
 
+        Warns:
+            UserWarning: where truncation left out so much, and at different times, that this is
+                the occupancy of no policy; see :func:`is_cut`.
+
         Raises:
             ValueError: as :meth:`check`.
         """
+        counted = self._counted(mdp)
+        self._warn_of_cuts(mdp, counted)
+        return counted
+
+    def feature_expectations(self, mdp: MDP, features: Any) -> Array:
+        r"""``(K,)``: the mean over trajectories of :math:`\sum_t \gamma^t \phi(s_t, a_t)`.
+
+        Warns:
+            UserWarning: as :meth:`occupancy`.
+
+        Implements: eq-feature-expectations
+        """
+        phi, counted = feature_matrix(mdp, features), self._counted(mdp)
+        self._warn_of_cuts(mdp, counted)
+        return np.asarray(phi.T @ counted.ravel())
+
+    def _counted(self, mdp: MDP) -> Array:
+        """:meth:`occupancy`, without a warning."""
         self.check(mdp)
         step = self.steps()
         weights = mdp.discount**step.time
@@ -242,12 +265,18 @@ class Demonstrations:
                 total[self.states[i][-1]] += (mdp.mass - seen[i]) / mdp.n_actions
         return total / len(self)
 
-    def feature_expectations(self, mdp: MDP, features: Any) -> Array:
-        r"""``(K,)``: the mean over trajectories of :math:`\sum_t \gamma^t \phi(s_t, a_t)`.
-
-        Implements: eq-feature-expectations
-        """
-        return np.asarray(feature_matrix(mdp, features).T @ self.occupancy(mdp).ravel())
+    def _warn_of_cuts(self, mdp: MDP, counted: Array) -> None:
+        lengths = [len(a) for a, cut in zip(self.actions, self.truncated, strict=True) if cut]
+        even = bool(lengths) and min(lengths) == max(lengths) and not mdp.episodic
+        if not even and _missing(mdp, self, counted):
+            warnings.warn(
+                f"{len(lengths)} of {len(self)} trajectories were truncated, after {min(lengths)} "
+                f"to {max(lengths)} steps: no policy has the occupancy or the feature expectations "
+                "of what is left; pass the demonstrations themselves to max_ent, which then fits "
+                "the actions that were shown",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def split(
         self, fraction: float, rng: np.random.Generator
@@ -319,6 +348,39 @@ class Demonstrations:
         return trajectories.Record(*(getattr(self, name) for name in trajectories.Record._fields))
 
 
+def is_cut(mdp: MDP, demos: Demonstrations) -> bool:
+    """Whether truncation left out more than :func:`complete_occupancy` makes up for.
+
+    That is more than ``MISSING_MASS`` of the mass; where episodes end by themselves (no horizon, no
+    discount), any step, because nobody knows how many there would have been.
+
+    Args:
+        mdp: S states, A actions.
+        demos: demonstrations in it.
+
+    Raises:
+        ValueError: as :meth:`Demonstrations.check`.
+    """
+    return bool(_missing(mdp, demos, demos._counted(mdp)))
+
+
+def _missing(mdp: MDP, demos: Demonstrations, counted: Array) -> str:
+    """What truncation left out, in words; nothing where that is nothing, or little."""
+    if mdp.episodic:
+        last = np.array([s[-1] for s in demos.states], dtype=np.int64)
+        n = int(np.count_nonzero(~mdp.absorbing[last]))
+        if len(demos) == 1 and n:
+            return "no end: it was truncated before its episode was over"
+        return f"{n} of {len(demos)} episodes truncated before their end" if n else ""
+    left, mass = float(counted.sum()), mdp.mass
+    if 1.0 - left / mass <= MISSING_MASS:
+        return ""
+    return (
+        f"an occupancy of {left:.6g} in all; expected {mass:.6g}, the sum of the discounts over "
+        "the horizon"
+    )
+
+
 def complete_occupancy(mdp: MDP, shown: Demonstrations | ArrayLike, name: str = "demos") -> Array:
     """``(S, A)``: an expert's occupancy, scaled to its full mass.
 
@@ -328,28 +390,43 @@ def complete_occupancy(mdp: MDP, shown: Demonstrations | ArrayLike, name: str = 
         name: what an error calls it.
 
     Raises:
-        ValueError: for a bad occupancy, or one with less or more than ``MISSING_MASS`` off its
-            mass.
+        ValueError: for a bad occupancy, one with less or more than ``MISSING_MASS`` off its mass,
+            or demonstrations of which truncation left out more than that (:func:`is_cut`).
     """
     check_mdp(mdp)
     if isinstance(shown, Demonstrations):
-        occupancy = shown.occupancy(mdp)
-        hint = "truncated demonstrations leave out what came later: shorten the horizon to theirs"
+        occupancy = shown._counted(mdp)
+        missing = _missing(mdp, shown, occupancy)
+        if missing:
+            raise ValueError(f"{name} has {missing} ({_remedy(shown)})")
     else:
-        numbers = check_numbers(name, shown)
-        occupancy = check_array(name, numbers, (mdp.n_states, mdp.n_actions))
-        hint = "planning.occupancy returns such a one"
-        if occupancy.min() < -ROUNDING * np.abs(occupancy).max():
-            raise ValueError(f"{name} has the entry {occupancy.min():g}; an occupancy is >= 0")
-    if mdp.episodic:
-        return occupancy
-    share = float(occupancy.sum()) / mdp.mass
-    if abs(1.0 - share) > MISSING_MASS:
+        occupancy = _given_occupancy(mdp, shown, name)
+    return occupancy if mdp.episodic else occupancy / (float(occupancy.sum()) / mdp.mass)
+
+
+def _given_occupancy(mdp: MDP, shown: ArrayLike, name: str) -> Array:
+    occupancy = check_array(name, check_numbers(name, shown), (mdp.n_states, mdp.n_actions))
+    if occupancy.min() < -ROUNDING * np.abs(occupancy).max():
+        raise ValueError(f"{name} has the entry {occupancy.min():g}; an occupancy is >= 0")
+    total = float(occupancy.sum())
+    if not mdp.episodic and abs(1.0 - total / mdp.mass) > MISSING_MASS:
         raise ValueError(
-            f"{name} has an occupancy of {share * mdp.mass:.6g} in all; expected {mdp.mass:.6g}, "
-            f"the sum of the discounts over the horizon ({hint})"
+            f"{name} has an occupancy of {total:.6g} in all; expected {mdp.mass:.6g}, the sum of "
+            "the discounts over the horizon (planning.occupancy returns such a one)"
         )
-    return np.asarray(occupancy / share)
+    return occupancy
+
+
+def _remedy(demos: Demonstrations) -> str:
+    """What to do with demonstrations of which truncation left out too much."""
+    lengths = {len(a) for a in demos.actions}
+    even = len(lengths) == 1 and len(demos) > 1
+    shorter = f"; or give the MDP the horizon that all of them have, {max(lengths)}" if even else ""
+    return (
+        "truncated demonstrations leave out what came later: fit the actions that were shown, fit "
+        "= max_ent.max_ent(mdp, features, demos, objective='likelihood'), and where an occupancy "
+        f"is needed pass planning.occupancy(mdp, fit.policy){shorter}"
+    )
 
 
 def shipped(name: str) -> Demonstrations:

@@ -213,11 +213,18 @@ def respond(task: Task, actions: Index) -> Response:
     """A policy's constraint."""
     policy = deterministic_policy(actions, task.mdp.n_actions)
     occupancy = planning.unchecked_occupancy(task.mdp, policy)
-    lead = task.expert - np.asarray(task.phi.T @ occupancy.ravel())
+    lead = _difference(task.expert, np.asarray(task.phi.T @ occupancy.ravel()))
     if task.loss is not None:
-        return Response(actions, lead, float(np.sum(occupancy * task.loss)) - task.own)
+        margin = _difference(np.sum(occupancy * task.loss), np.asarray(task.own))
+        return Response(actions, lead, float(margin))
     same = float(np.abs(lead).max()) <= SAME * max(1.0, float(np.abs(task.expert).max()))
     return Response(actions, lead, 0.0 if same else 1.0)
+
+
+def _difference(a: Any, b: Array) -> Array:
+    """``a - b``, zero where it is nothing but rounding."""
+    gap = np.asarray(a - b)
+    return np.where(np.abs(gap) <= ROUNDING * (np.abs(a) + np.abs(b)), 0.0, gap)
 
 
 def given_response(task: Task, policy: ArrayLike) -> Response:

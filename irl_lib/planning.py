@@ -291,7 +291,9 @@ def feature_expectations(mdp: MDP, policy: ArrayLike, features: Any) -> Array:
     return np.asarray(feature_matrix(mdp, features).T @ occupancy(mdp, policy).ravel())
 
 
-def occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
+def occupancy_derivative(
+    mdp: MDP, plan: Plan, direction: ArrayLike, states: Array | None = None
+) -> Array:
     r"""How the occupancy of a soft plan at temperature 1 moves as the reward moves.
 
     This is the Hessian of :math:`\mathbb{E} V_0`, which the occupancy is the gradient of, applied
@@ -302,6 +304,9 @@ def occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
         mdp: S states, A actions.
         plan: from :func:`soft_value_iteration`.
         direction: ``(S, A)``, the change of the reward.
+        states: ``(S,)``, or with a horizon ``(T, S)`` not discounted, how often somebody else was
+            where: then it is the Fisher information of the actions of a soft-optimal agent there,
+            applied to the direction; default: where the plan goes.
 
     Returns:
         ``(S, A)``, the directional derivative.
@@ -309,14 +314,14 @@ def occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
     dr = check_reward(mdp, direction, "direction")
     _check_plan(mdp, plan, mdp.horizon)
     if mdp.horizon is None:
-        return _stationary_derivative(mdp, plan, dr)
+        return _stationary_derivative(mdp, plan, dr, states)
     dlog = _log_policy_derivative(mdp, plan, _action_major_table(dr))
     total = np.zeros((mdp.n_actions, mdp.n_states))
     state, dstate = mdp.initial, np.zeros(mdp.n_states)
     for t in range(mdp.horizon):
         policy = plan.policy[t].T
         dx = dlog[t]
-        dx *= state
+        dx *= state if states is None else states[t]
         dx += dstate
         dx *= policy
         state = mdp.flow((policy * state).T)
@@ -366,12 +371,12 @@ def _log_policy_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
     return dlog
 
 
-def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
-    state = _stationary_occupancy(mdp, plan.policy)
+def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array, states: Array | None) -> Array:
+    visited = _stationary_occupancy(mdp, plan.policy) if states is None else states
     system = _System(_chain(mdp, plan.policy))
     dv = system.solve(np.sum(plan.policy * dr, axis=1))
     dlog = dr + mdp.discount * mdp.expect(dv) - dv[:, None]
-    x = state[:, None] * plan.policy
+    x = visited[:, None] * plan.policy
     dx = x * (dlog - np.sum(plan.policy * dlog, axis=1, keepdims=True))
     dstate = system.solve(mdp.discount * mdp.flow(dx), transposed=True)
     if mdp.episodic:
