@@ -73,6 +73,7 @@ def part(arrays: Arrays, prefix: str) -> Arrays:
     """The arrays whose names begin with ``prefix/``, under what follows.
 
     Example:
+        >>> import numpy as np
         >>> sorted(part({"a/x": np.zeros(1), "a/y": np.zeros(1), "b/x": np.zeros(1)}, "a"))
         ['x', 'y']
     """

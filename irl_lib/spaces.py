@@ -154,20 +154,26 @@ def members(name: str, space: Any, rows: NDArray[Any]) -> Any:
     """
     if is_numbered(space):
         return rows.astype(space.dtype)
-    gymnasium = _gymnasium()
-    utils, batches = gymnasium.spaces.utils, gymnasium.vector.utils
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            each = [utils.unflatten(space, row) for row in rows]
-        made = batches.concatenate(space, each, batches.create_empty_array(space, n=len(each)))
+            made = _unflattened(space, rows)
         again = entries(name, space, made)
     except WRONG as error:
         raise ValueError(f"{name} are no members of {space}: {error}") from error
-    exact = [np.full(utils.flatdim(leaf), leaf.dtype.kind != "f") for _, leaf in leaves(space)]
-    whole = np.concatenate(exact)
+    parts = [(width(name, leaf) or leaf.n, leaf.dtype.kind != "f") for _, leaf in leaves(space)]
+    whole = np.concatenate([np.full(*part) for part in parts])
     if not np.array_equal(again[:, whole], rows[:, whole]) or not np.isfinite(again).all():
         raise ValueError(f"{name} hold what is no member of {space}")
     return made
+
+
+def _unflattened(space: Any, rows: NDArray[Any]) -> Any:
+    if hasattr(space, "low"):
+        return rows.astype(space.dtype).reshape(len(rows), *space.shape)
+    gymnasium = _gymnasium()
+    each = [gymnasium.spaces.utils.unflatten(space, row) for row in rows]
+    batches = gymnasium.vector.utils
+    return batches.concatenate(space, each, batches.create_empty_array(space, n=len(each)))
 
 
 def clip(space: Any, vector: NDArray[np.float64]) -> NDArray[np.float64]:
