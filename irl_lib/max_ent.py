@@ -389,8 +389,8 @@ class _Problem:
 
     def evaluate(self, weights: Array) -> Objective:
         value, pull, plan = self._without_l2(weights)
-        value -= 0.5 * self.l2 * weights @ weights
-        return Objective(float(value), pull - self.l2 * weights, plan)
+        cost = float(0.5 * self.l2 * weights @ weights)
+        return Objective(value - cost, pull - self.l2 * weights, plan)
 
     def _without_l2(self, weights: Array) -> tuple[float, Array, planning.Plan]:
         if self.shown is not None:
@@ -404,7 +404,8 @@ class _Problem:
             plan = planning.trajectory_posterior(self.mdp, self.reward(weights))
             free = planning.log_partition(self.mdp, plan)
             occupancy = planning.trajectory_occupancy(self.mdp, plan)
-        return weights @ self.expert - free, self.expert - self.features_of(occupancy), plan
+        value = float(weights @ self.expert) - free
+        return value, self.expert - self.features_of(occupancy), plan
 
     def curvature(self, plan: planning.Plan, direction: Array) -> Array:
         """Minus the Hessian, times a direction; of the likelihood its expectation."""
@@ -690,14 +691,23 @@ def _at_the_edge(problem: _Problem, weights: Array, found: Objective) -> str:
         least = -problem.most(-reward)
         if own - least > EXACT * terms:  # else the direction does not matter: all have the same
             k = int(np.argmax(np.abs(unit)))
-            return (
-                "no finite weights are optimal: the expert's features are at the edge of what any "
-                f"policy reaches, or beyond it (in a direction in which feature {k} counts most, "
-                f"the expert has {own:.6g} and policies have {least:.6g} to {most:.6g}); use "
-                "l2 > 0, more or more varied demonstrations, or drop the feature that nothing can "
-                "match"
+            return _no_optimum(
+                problem, f"a direction in which feature {k} counts most", own, least, most
             )
     return ""
+
+
+def _no_optimum(problem: _Problem, where: str, own: float, least: float, most: float) -> str:
+    why = (
+        "the expert's features are at the edge of what any policy reaches, or beyond it (in "
+        f"{where}, the expert has {own:.6g} and policies have {least:.6g} to {most:.6g})"
+    )
+    if problem.objective == "likelihood":
+        why = f"a reward in {where} makes every action that was shown the best"
+    return (
+        f"no finite weights are optimal: {why}; use l2 > 0, more or more varied demonstrations, or "
+        "drop the feature that nothing can match"
+    )
 
 
 def _ways_out(problem: _Problem, weights: Array, found: Objective) -> Iterator[Array]:

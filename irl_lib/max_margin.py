@@ -202,7 +202,8 @@ def max_margin(
         demos: Demonstrations, each trajectory being a task of its own, with its own slack, in the
             MDP started where it starts; or the expert's occupancy ``(S, A)``, which is one task
             (better where dynamics are stochastic, as it averages luck); or, for the unit margin,
-            its feature expectations ``(K,)``.  One entry for each of several MDPs.
+            its feature expectations ``(K,)``.  One entry for each of several MDPs.  Trajectories
+            have to be whole; where they were cut, the error says what to pass instead.
         margin: ``"unit"``: :math:`\Delta = 1` for every deterministic policy whose feature
             expectations differ from the expert's.  (Over stochastic policies, which come as close
             to the expert as they like, no weights would do.)  ``"hamming"``: the expected number,
@@ -487,8 +488,8 @@ def projection(
     Args:
         mdp: S states, A actions.
         features: as :func:`irl_lib.mdp.feature_matrix` takes them.
-        demos: demonstrations; or the expert's occupancy ``(S, A)``, or feature expectations
-            ``(K,)``.
+        demos: demonstrations, whole as for :func:`max_margin`; or the expert's occupancy
+            ``(S, A)``, or feature expectations ``(K,)``.
         version: ``"projection"``; or ``"max-margin"``, the paper's other one, whose mixture is the
             closest of all policies so far (:func:`irl_lib.margin_programs.widest_margin`): a convex
             program in each round, and fewer rounds.

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pickle
 import threading
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,53 @@ def test_a_long_stay_equals_the_flag() -> None:
     long = [[1] + [0] * 150] * 2
     watched = Demonstrations(long, [[0] + [a] * 149 for a in (0, 1)]).occupancy(mdp)
     np.testing.assert_allclose(watched, flag, atol=1e-15)
+
+
+def test_what_was_cut_at_different_times_is_warned_of() -> None:
+    """By whatever makes an occupancy of it; not where little is missing, or all have one length."""
+    world = worlds.gridworld(3, discount=0.9, slip=0.0)
+    mdp, short = world.mdp, worlds.gridworld(3, discount=0.9, slip=0.0, horizon=4).mdp
+    uneven = Demonstrations([[0, 1, 2], [0, 1, 2, 5]], [[0, 0], [0, 0, 1]])
+    even = Demonstrations([[0, 1, 2], [0, 3, 4]], [[0, 0], [1, 0]])
+    rng = np.random.default_rng(0)
+    long = [demonstrations.sample(mdp, np.full((9, 4), 0.25), 1, rng, n) for n in (70, 90)]
+    enough = Demonstrations([d.states[0] for d in long], [d.actions[0] for d in long])
+    for each in (mdp, short):
+        with pytest.warns(UserWarning, match="2 of 2 trajectories were truncated, after 2 to 3 st"):
+            uneven.occupancy(each)
+        with pytest.warns(UserWarning, match="no policy has the occupancy") as told:
+            uneven.feature_expectations(each, world.features)
+        assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        even.occupancy(mdp)
+        enough.occupancy(mdp)
+    kinds = [demonstrations.is_cut(mdp, each) for each in (uneven, even, enough)]
+    assert kinds == [True, True, False]
+
+
+def test_an_episode_that_was_cut_is_not_whole() -> None:
+    mdp = worlds.gridworld(3, goals=[(2, 2)], discount=1.0, slip=0.0).mdp
+    whole = Demonstrations([[0, 1, 2, 5, 8]], [[0, 0, 1, 1]], terminated=True)
+    watched = Demonstrations([[0, 1, 2, 5, 8, 8]], [[0, 0, 1, 1, 3]])
+    cut_short = Demonstrations([[0, 1, 2]], [[0, 0]])
+    for demos in (whole, watched):
+        assert not demonstrations.is_cut(mdp, demos)
+        assert demonstrations.complete_occupancy(mdp, demos).sum() == 4.0
+    assert demonstrations.is_cut(mdp, cut_short)
+    with pytest.warns(UserWarning, match="1 of 1 trajectories were truncated"):
+        cut_short.occupancy(mdp)
+    with pytest.raises(ValueError, match=r"demos has no end: it was truncated before .*fit"):
+        demonstrations.complete_occupancy(mdp, cut_short)
+
+
+def test_trajectories_of_one_length_may_as_well_have_that_horizon() -> None:
+    mdp = worlds.gridworld(3, discount=0.9, slip=0.0).mdp
+    even = Demonstrations([[0, 1, 2], [0, 3, 4]], [[0, 0], [1, 0]])
+    with pytest.raises(ValueError, match=r"has an occupancy of 1.9 in all; .* all of them have, 2"):
+        demonstrations.complete_occupancy(mdp, even)
+    short = worlds.gridworld(3, discount=0.9, slip=0.0, horizon=2).mdp
+    assert demonstrations.complete_occupancy(short, even).sum() == pytest.approx(1.9)
 
 
 def test_the_same_seed_draws_the_same() -> None:

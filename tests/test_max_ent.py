@@ -15,6 +15,7 @@ from irl_lib import demonstrations, max_ent, planning, worlds
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.max_ent import MaxEntResult
 from irl_lib.mdp import MDP, Array
+from irl_lib.worlds.base import World
 from strategies import Problem, problems, slope
 
 METHODS = ["l-bfgs", "newton-cg"]
@@ -207,6 +208,41 @@ def test_redundant_features_have_a_finite_optimum(method: str, causal: bool) -> 
     assert found.converged
 
 
+@pytest.mark.parametrize("method", max_ent.METHODS)
+@pytest.mark.parametrize("l2", [0.0, 1.0])
+@pytest.mark.parametrize("horizon", [None, 6])
+def test_features_that_do_not_vary_get_no_weight(
+    method: str, l2: float, horizon: int | None
+) -> None:
+    """A constant one, nothing at all, and the differences of a potential."""
+    world = worlds.gridworld(4, seed=1, discount=0.9, horizon=horizon, slip=0.2)
+    expert = shown(world.mdp, world.reward)
+    constant, potential = np.ones((16, 4, 1)), np.linspace(-3.0, 5.0, 16)
+    shaping = potential[:, None] - 0.9 * world.mdp.expect(potential)
+    flat = [constant, 1e3 * constant, 0.0 * constant, np.dstack([constant, -constant, constant])]
+    if horizon is None:
+        flat += [shaping[..., None], np.dstack([shaping, constant])]
+    for features in flat:
+        found = solve(world.mdp, features, expert, l2=l2, method=method)
+        assert found.converged
+        np.testing.assert_allclose(found.weights, 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_directions_in_which_all_policies_are_alike_stay_where_they_were(seed: int) -> None:
+    """Beside features that matter: the policy is right, and their weights stay small."""
+    world, _, rng = drawn(3 * seed)
+    mdp, k = world.mdp, world.features.shape[2]
+    potential = rng.normal(size=mdp.n_states)
+    shaping = potential[:, None] - mdp.discount * mdp.expect(potential)
+    parts = [world.features, np.full((*shaping.shape, 1), rng.normal()), shaping[..., None]]
+    mixed = np.concatenate(parts, axis=2) @ (np.eye(k + 2) + 0.3 * rng.normal(size=(k + 2, k + 2)))
+    expert = shown(mdp, world.features @ rng.normal(size=k))
+    found = solve(mdp, mixed, expert, method=METHODS[seed % 2])
+    np.testing.assert_allclose(shown(mdp, found.reward), expert, atol=1e-5)
+    assert np.abs(found.weights).max() < 1e2
+
+
 def test_terminated_flags_and_explicit_absorbing_states_agree() -> None:
     """T7: the same occupancy, gradient, objective and policy."""
     world = worlds.random_mdp(5, 2, 3, 7, discount=0.8, horizon=6, n_absorbing=1)
@@ -296,6 +332,78 @@ def test_an_expert_that_never_fails_in_an_episode_has_no_finite_optimum(method: 
     )
 
 
+def test_what_is_found_in_episodes_with_slip_is_no_edge() -> None:
+    """The worst policy there takes almost for ever, and is no measure of how close the best is."""
+    for size, slip in [(3, 0.1), (3, 0.3), (5, 0.2), (5, 0.3), (8, 0.5)]:
+        world = one_cost(size, slip)
+        expert = shown(world.mdp, world.reward)
+        for first in (-2.0, -3.0):
+            found = solve(world.mdp, world.features, expert, initial_weights=[first])
+            assert found.converged
+            np.testing.assert_allclose(found.weights, -2.5, atol=1e-4)
+    world = one_cost(5, 0.3)
+    policy = planning.soft_value_iteration(world.mdp, world.reward).policy
+    for seed in range(3):
+        demos = demonstrations.sample(world.mdp, policy, 3_000, np.random.default_rng(seed))
+        found = solve(world.mdp, world.features, demos, initial_weights=[-3.0])
+        np.testing.assert_allclose(found.weights, -2.5, atol=0.1)
+        assert found.objective == "dual"
+
+
+def one_cost(size: int, slip: float) -> World:
+    """A grid to leave at a corner, where each step costs 2.5."""
+    return worlds.gridworld(
+        size,
+        slip=slip,
+        discount=1.0,
+        goals=[(size - 1, size - 1)],
+        features=np.ones((size**2, 1)),
+        weights=[-2.5],
+    )
+
+
+def drawn(seed: int) -> tuple[World, Array, np.random.Generator]:
+    """A world of any kind, features ``(S, A, K)``, and weights to start from."""
+    rng = np.random.default_rng(seed)
+    kind, k = seed % 3, 1 + seed // 3 % 4
+    discount, horizon = [(0.9, None), (1.0, 5), (1.0, None)][kind]
+    states, actions = rng.integers(3, 8), rng.integers(2, 4)
+    world = worlds.random_mdp(
+        int(states), int(actions), k, seed, discount, horizon, n_absorbing=int(kind == 2)
+    )
+    features, start = world.features, np.zeros(k)
+    if kind == 2:  # every step costs
+        features = -(0.1 + np.abs(features)) * ~world.mdp.absorbing[:, None, None]
+        features[..., 0] = -1.0 * ~world.mdp.absorbing[:, None]
+        start[0] = 3.0
+    return world._replace(features=features), start, rng
+
+
+@pytest.mark.parametrize("seed", range(36))
+def test_experts_at_the_edge_are_told_from_those_near_it(seed: int) -> None:
+    """At the edge: the best for some reward.  Near it: the soft-optimal for large weights."""
+    world, start, rng = drawn(seed)
+    mdp, features = world.mdp, world.features
+    method = METHODS[seed // 3 % 2]
+    weights = rng.normal(size=start.size)
+    weights = np.abs(weights) + 0.1 if mdp.episodic else weights
+    best = planning.value_iteration(mdp, features @ weights)
+    v = best.v if mdp.horizon is None else best.v[:-1]
+    ties = (best.q >= v[..., None] - 1e-9) * rng.uniform(0.1, 1.0, best.q.shape)
+    expert = planning.occupancy(mdp, ties / ties.sum(axis=-1, keepdims=True))
+    uniform = planning.occupancy(mdp, np.full(features.shape[:2], 1.0 / features.shape[1]))
+    given = (mdp, features, expert)
+    if np.einsum("sa,sak->k", expert - uniform, features) @ weights > 1e-9:
+        message = "no finite weights are optimal"
+        fails_to_solve(message, *given, method=method, initial_weights=start)
+    bold = 4.0 * weights / np.abs(weights).max()
+    if mdp.episodic:
+        bold[0] = max(bold[0], 2.0)
+    near = shown(mdp, features @ bold)
+    found = solve(mdp, features, near, method=method, initial_weights=start)
+    assert found.converged
+
+
 def test_too_few_iterations_are_admitted() -> None:
     world = worlds.gridworld(4, seed=1, horizon=6)
     expert = shown(world.mdp, world.reward)
@@ -370,6 +478,133 @@ def test_features_after_the_end_are_refused() -> None:
         max_ent.max_ent(world.mdp, cancelling, np.zeros((9, 4)))
 
 
+# --- what was cut -----------------------------------------------------------------------------
+
+
+def cut(demos: Demonstrations, rng: np.random.Generator, most: int) -> Demonstrations:
+    """Each trajectory until some step of the first ``most``, or its end."""
+    ends = [
+        min(len(a), int(n))
+        for a, n in zip(demos.actions, rng.integers(1, most + 1, len(demos)), strict=True)
+    ]
+    return Demonstrations(
+        [s[: n + 1] for s, n in zip(demos.states, ends, strict=True)],
+        [a[:n] for a, n in zip(demos.actions, ends, strict=True)],
+        [
+            bool(e) and n == len(a)
+            for e, n, a in zip(demos.terminated, ends, demos.actions, strict=True)
+        ],
+    )
+
+
+def log_likelihood(mdp: MDP, reward: Array, demos: Demonstrations) -> float:
+    """The mean over trajectories of the discounted sum of log pi, from its definition."""
+    policy, step = planning.soft_value_iteration(mdp, reward).policy, demos.steps()
+    at = (step.time,) * (policy.ndim == 3) + (step.state, step.action)
+    return float(np.sum(mdp.discount**step.time * np.log(policy[at])) / len(demos))
+
+
+@settings(max_examples=50)
+@given(problems(discounts=(0.7, 0.9, 1.0)), st.sampled_from([0.0, 0.3]))
+def test_the_likelihood_is_that_of_the_actions_and_its_gradient_fits(
+    problem: Problem, l2: float
+) -> None:
+    mdp, w, features = problem.mdp, problem.weights, problem.features
+    demos = cut(demonstrations.sample(mdp, problem.policy(), 5, problem.rng), problem.rng, 4)
+    direction = problem.rng.normal(size=w.size) / (10.0 if mdp.episodic else 1.0)
+
+    def value(step: float) -> float:
+        at = w + step * direction
+        found = max_ent.objective(mdp, features, demos, at, l2=l2, objective="likelihood")
+        own = log_likelihood(mdp, problem.phi @ at, demos) - 0.5 * l2 * at @ at
+        assert found.value == pytest.approx(own, abs=1e-9 * max(1.0, abs(own)))
+        return found.value
+
+    found = max_ent.objective(mdp, features, demos, w, l2=l2, objective="likelihood")
+    assert slope(value, found.gradient @ direction, max(1.0, abs(found.value)), 1e-9) < 1e-7
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_trajectories_of_different_lengths_are_fitted_by_their_actions(method: str) -> None:
+    """Logs of 5 to 39 steps, which lose what no occupancy can do without."""
+    world = worlds.gridworld(5, seed=1)
+    policy = planning.soft_value_iteration(world.mdp, world.reward).policy
+    rng = np.random.default_rng(0)
+    demos = cut(demonstrations.sample(world.mdp, policy, 2_000, rng, 39), rng, 39)
+    found = solve(world.mdp, world.features, demos, method=method)
+    assert found.objective == "likelihood"
+    np.testing.assert_allclose(found.weights, world.weights, atol=0.15)
+    hard = planning.value_iteration(world.mdp, found.reward).policy
+    for fitted, alpha in ((found.policy, 1.0), (hard, 0.0)):
+        plan = planning.soft_value_iteration if alpha else planning.value_iteration
+        own = planning.policy_value(world.mdp, fitted, world.reward, alpha)
+        assert world.mdp.initial @ (plan(world.mdp, world.reward).v - own) < 0.05
+    with pytest.warns(UserWarning, match="pass the demonstrations themselves to max_ent"):
+        demos.feature_expectations(world.mdp, world.features)
+    with pytest.raises(ValueError, match="objective='likelihood'"):
+        max_ent.max_ent(world.mdp, world.features, demos, objective="dual")
+
+
+def test_episodes_that_were_cut_are_not_taken_for_whole() -> None:
+    world = one_cost(5, 0.0)
+    policy = planning.soft_value_iteration(world.mdp, world.reward).policy
+    demos = demonstrations.sample(world.mdp, policy, 2_000, np.random.default_rng(0), length=6)
+    assert 300 < demos.truncated.sum() < 500
+    found = solve(world.mdp, world.features, demos, initial_weights=[-3.0])
+    assert found.objective == "likelihood"
+    np.testing.assert_allclose(found.weights, -2.5, atol=0.1)
+    with pytest.raises(ValueError, match="demos has 394 of 2000 episodes truncated before their e"):
+        max_ent.max_ent(world.mdp, world.features, demos, initial_weights=[-3.0], objective="dual")
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_likelihood_of_what_was_cut_has_one_optimum_in_practice(seed: int) -> None:
+    """From wherever the climb starts, and by whichever method; or it has none, and says so."""
+    world, start, rng = drawn(seed)
+    mdp, weights = world.mdp, rng.normal(size=start.size)
+    if mdp.episodic:
+        weights = np.r_[2.0, 0.5 * np.abs(weights[1:])]
+    policy = planning.soft_value_iteration(mdp, world.features @ weights).policy
+    whole = demonstrations.sample(mdp, policy, 100, rng, mdp.horizon or 12)
+    demos = cut(whole, rng, mdp.horizon or 12)
+    elsewhere = start + 0.5 * rng.normal(size=start.size) * (np.arange(start.size) > 0)
+    found = [
+        solve(
+            mdp,
+            world.features,
+            demos,
+            method=method,
+            initial_weights=first,
+            objective="likelihood",
+            tolerance=1e-7,
+        )
+        for method in METHODS
+        for first in (start, elsewhere)
+    ]
+    values = [each.history["objective"][-1] for each in found]
+    assert np.ptp(values) < 1e-9 * max(1.0, -values[0])
+
+
+def test_actions_that_are_best_for_some_reward_have_no_finite_likelihood() -> None:
+    world = worlds.gridworld(4, seed=1, slip=0.0)
+    policy = planning.value_iteration(world.mdp, world.reward).policy
+    demos = demonstrations.sample(world.mdp, policy, 20, np.random.default_rng(0), length=5)
+    message = "no finite weights are optimal: a reward in .* makes every action that was shown"
+    fails_to_solve(message, world.mdp, world.features, demos)
+    assert solve(world.mdp, world.features, demos, l2=0.1).converged
+
+
+def test_both_objectives_agree_for_the_occupancy_of_a_policy() -> None:
+    for horizon in (None, 5):
+        world = worlds.gridworld(4, seed=1, horizon=horizon)
+        expert = shown(world.mdp, world.reward)
+        both = [
+            solve(world.mdp, world.features, expert, objective=each).weights
+            for each in ("dual", "likelihood")
+        ]
+        np.testing.assert_allclose(both[0], both[1], atol=1e-4)
+
+
 # --- input ------------------------------------------------------------------------------------
 
 BAD: list[tuple[dict[str, Any], str]] = [
@@ -393,6 +628,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (
         {"demos": Demonstrations([[0, 1]], [[0]]), "objective": "dual"},
         "demos has an occupancy of 1 in all; expected 20, .*truncated demonstrations leave out",
+    ),
+    ({"objective": "posterior"}, "objective is 'posterior'; expected one of likelihood, dual"),
+    (
+        {"objective": "likelihood", "causal": False},
+        "objective is 'likelihood', .*; expected causal=True, or objective='dual'",
+    ),
+    (
+        {"objective": "likelihood", "demos": np.zeros(6)},
+        "demos is feature expectations, from which only objective='dual' can be had",
     ),
     ({"demos": Demonstrations([[0, 8]], [[0]])}, "goes from state 0 by action 0 to state 8 at"),
 ]

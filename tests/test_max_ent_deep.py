@@ -315,6 +315,21 @@ def test_truncated_demonstrations_have_a_likelihood_and_no_dual() -> None:
         max_ent.deep_max_ent(world.mdp, net, demos, world.features, "dual")
 
 
+def test_episodes_that_were_cut_have_a_likelihood_and_no_dual() -> None:
+    world = worlds.gridworld(4, goals=[(3, 3)], slip=0.0, discount=1.0, features=np.ones((16, 1)))
+    cost = np.where(world.mdp.absorbing, 0.0, -2.5)[:, None] * np.ones(4)
+    policy = planning.soft_value_iteration(world.mdp, cost).policy
+    demos = demonstrations.sample(world.mdp, policy, 500, np.random.default_rng(0), length=4)
+    net = RewardNet(1, generator(), hidden=()).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(-1.0)
+    found = solve(world.mdp, net, demos, np.ones((16, 1)), tolerance=1e-4)
+    np.testing.assert_allclose(found.rewards, cost, atol=0.2)
+    with pytest.raises(ValueError, match=r"episodes truncated before their end .*likelihood"):
+        max_ent.deep_max_ent(world.mdp, net, demos, np.ones((16, 1)), "dual")
+
+
 @pytest.mark.parametrize("horizon", [None, 7])
 def test_terminated_flags_and_explicit_absorbing_states_agree(horizon: int | None) -> None:
     """T7: staying to the end, once with each action, is what the flag stands for in the dual."""

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from irl_lib import demonstrations, max_margin, planning, worlds
+from irl_lib import demonstrations, max_ent, max_margin, planning, worlds
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP, Array, deterministic_policy, enumerate_policies
 from irl_lib.worlds.base import World
@@ -257,6 +257,35 @@ def test_an_infeasible_program_names_a_mixture_that_nothing_beats(seed: int) -> 
     assert caught.value.demonstrations == [0]
     soft = max_margin.solve_program(inside, mus, slack=1.0)
     assert soft.slacks[0] >= 1.0 - 1e-7
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_slack_there_is_always_an_optimum(seed: int) -> None:
+    """However large features, margins and price are; a certificate is relative to them."""
+    rng = np.random.default_rng(seed)
+    truth, free = rng.normal(size=3), rng.normal(size=(6, 3))
+    parted = free * np.sign(free @ truth)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for leads in (free, parted):
+            for size, margin, price in [
+                (1.0, 0.0, 1.0),
+                (1.0, 1e-17, 1.0),
+                (1e6, 1e-14, 1.0),
+                (1e6, 1.0, 1.0),
+                (1e3, 1.0, 1e9),
+                (1e6, 1e6, 1e9),
+            ]:
+                margins = margin * rng.uniform(0.1, 1.0, 6)
+                given = -size * leads, margins, price
+                found = max_margin.solve_program(np.zeros(3), *given)
+                assert found.kkt_residual < 1e-5
+                assert abs(found.duality_gap) <= 1e-4 * found.objective
+                pushed = max_margin.solve_program(np.zeros(3), *given, upper=-0.1)
+                assert pushed.kkt_residual < 1e-5
+                if leads is parted and size * price > 1.0:
+                    hard = max_margin.solve_program(np.zeros(3), *given[:2]) if margin else found
+                    np.testing.assert_allclose(found.weights, hard.weights, rtol=1e-4)
 
 
 def test_demonstrations_that_contradict_each_other_are_named() -> None:
@@ -753,6 +782,45 @@ def test_a_loss_that_makes_going_on_pay_is_explained() -> None:
     found = max_margin.max_margin(world.mdp, -steps, demos, "hamming", 1.0, upper=-1.0)
     assert found.converged
     np.testing.assert_allclose(found.weights, -1.0)
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.sampled_from(["discounted", "horizon"]), st.sampled_from([1.0, 100.0]))
+def test_margins_that_are_zero_but_for_rounding_ask_for_nothing(
+    seed: int, kind: str, price: float
+) -> None:
+    """A loss that is the same everywhere, so that no policy has more of it than the expert."""
+    case = tiny(seed, kind, noise=0.3 * (seed % 2))
+    for loss in (0.0, 0.1, 1.0, 7.3):
+        table = np.full(case.expert.shape, loss)
+        found = max_margin.max_margin(
+            case.world.mdp, case.world.features, case.expert, table, price
+        )
+        assert found.converged
+        np.testing.assert_allclose(found.weights, 0.0, atol=1e-12)
+        assert found.kkt_residual < 1e-5
+        assert found.duality_gap < 1e-12
+
+
+def test_episodes_that_were_cut_are_refused_and_the_way_out_works() -> None:
+    features = -np.stack([np.ones(16), np.arange(16) % 3 == 0], axis=1)
+    world = worlds.gridworld(
+        4, slip=0.0, goals=[(3, 3)], discount=1.0, features=features, weights=[2.5, 0.5]
+    )
+    mdp, policy = world.mdp, planning.soft_value_iteration(world.mdp, world.reward).policy
+    demos = demonstrations.sample(mdp, policy, 300, np.random.default_rng(0), length=5)
+    message = r"objective='likelihood'.*pass planning.occupancy\(mdp, fit.policy\)"
+    with pytest.raises(ValueError, match=r"trajectory \d+ of demos has no end.*" + message):
+        max_margin.max_margin(mdp, world.features, demos)
+    with pytest.raises(ValueError, match="of 300 episodes truncated before their end.*" + message):
+        max_margin.projection(mdp, world.features, demos)
+    start = [3.0, 0.0]
+    fit = max_ent.max_ent(mdp, world.features, demos, objective="likelihood", initial_weights=start)
+    completed = planning.occupancy(mdp, fit.policy)
+    exact = planning.feature_expectations(mdp, policy, world.features)
+    np.testing.assert_allclose(np.einsum("sa,sak->k", completed, world.features), exact, rtol=0.1)
+    found = max_margin.max_margin(mdp, world.features, completed, slack=1.0, lower=1e-3)
+    assert found.converged
 
 
 def test_a_truncated_trajectory_is_refused() -> None:
