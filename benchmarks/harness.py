@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from irl_lib import files
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 OWN = ("__main__", "harness", "study", "sweep")
@@ -104,14 +106,8 @@ def store(name: str, rows: list[Row], folder: Path = RESULTS) -> Path:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:
-    """Write a file beside, then rename it."""
+    """Write a file, and the folder that it is in; one that is there is replaced whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.part")
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    files.write_whole(path, (text + "\n").encode())
     return path

@@ -17,6 +17,7 @@ The floors of the package, each standing only on those below it::
        demonstrations, rollouts     expert data; stepping Gymnasium environments
        datasets                     expert data on disk
     0  mdp, spaces, trajectories    the MDP without a reward; what data are made of; validation
+       files                        files of arrays, written whole or not at all
        results, progress            what the book's long runs came to; the bar of a long loop
 
 Importing the package needs numpy and scipy alone; a module that needs more says so.

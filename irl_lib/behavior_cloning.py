@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from irl_lib import spaces
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import MDP, Array, check_count, check_real
+from irl_lib.mdp import MDP, Array, check_count, check_flag, check_mdp, check_real, check_type
 from irl_lib.progress import counted
 
 if TYPE_CHECKING:  # torch is imported by who clones a network, not by who counts
@@ -99,11 +99,11 @@ def clone(
                [0.5, 0.5]])
     """
     amount = check_real("smoothing", smoothing, 0.0)
-    demos.check(mdp)
+    check_type("demos", demos, Demonstrations).check(check_mdp(mdp))
     step = demos.steps()
     shape: tuple[int, ...] = (mdp.n_states, mdp.n_actions)
     where: tuple[Any, ...] = (step.state, step.action)
-    if not stationary:
+    if not check_flag("stationary", stationary):
         if mdp.horizon is None:
             raise ValueError("stationary is False, but horizon is None; expected a finite horizon")
         shape, where = (mdp.horizon, *shape), (step.time, *where)
@@ -151,7 +151,8 @@ def clone_network(
 
     Args:
         env: what acts are possible in: a Gymnasium environment, the pair of its observation and
-            action spaces, or an :class:`irl_lib.mdp.MDP`.
+            action spaces, or an :class:`irl_lib.mdp.MDP`.  Actions are of a Discrete space or a
+            Box, observations of any space that :mod:`irl_lib.spaces` takes.
         demos: from that environment.
         rng: a ``torch.Generator``, for the initial weights, the validation split and the batches.
         hidden: sizes of the hidden layers; none for a linear policy.
@@ -166,9 +167,10 @@ def clone_network(
         progress: show a progress bar (needs tqdm).
 
     Returns:
-        NetworkCloneResult.  When the mean log-likelihood over the last tenth of the epochs differs
-        by more than ``tolerance`` from that over the tenth before, ``converged`` is False and a
-        warning says so.
+        NetworkCloneResult, whose ``policy.act`` takes the environment's observations and returns
+        actions within its bounds.  When the mean log-likelihood over the last tenth of the epochs
+        differs by more than ``tolerance`` from that over the tenth before, ``converged`` is False
+        and a warning says so.
 
     Raises:
         ValueError: naming a bad argument, when the demonstrations do not fit the spaces, or when
@@ -186,11 +188,11 @@ def clone_network(
         epochs,
         None if batch is None else check_count("batch", batch),
         check_real("learning_rate", learning_rate, 0.0, open_end=True),
-        progress,
+        check_flag("progress", progress),
     )
     room = check_real("tolerance", tolerance, 0.0, open_end=True)
     interface = _interface(env)
-    _check_fit(interface, demos)
+    _check_fit(interface, check_type("demos", demos, Demonstrations))
     kept, held_out = _split(demos, validation, rng)
     data = _tensors(interface, kept)
     policy = _network(interface, data, rng, hidden, sd)
@@ -243,6 +245,8 @@ def _interface(env: Any) -> _Interface:
     observed, acted = _space_pair(env)
     n_states = _size("observation_space", observed)
     n_actions = _size("action_space", acted)
+    if n_actions is None and not hasattr(acted, "low"):
+        raise ValueError(f"action_space is {acted}; expected a Discrete space or a Box")
     inputs = n_states or spaces.width("observation_space", observed)
     outputs = None if n_actions else spaces.width("action_space", acted)
     return _Interface(observed, acted, n_states, inputs or 0, n_actions, outputs)
@@ -320,7 +324,8 @@ def _network(
         # A number that never changes says nothing, and must not be blown up where it does.
         scale = np.where(spread > 1e-6 * (1.0 + np.abs(centre)), spread, 1.0)
     sizes = interface.n_inputs, rng, interface.n_actions, interface.action_size
-    return PolicyNet(*sizes, hidden, sd, centre, scale)
+    places = interface.observation_space, interface.action_space
+    return PolicyNet(*sizes, hidden, sd, centre, scale, *places)
 
 
 def _train(

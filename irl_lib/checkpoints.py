@@ -6,29 +6,23 @@ by :func:`of_training`, and are brought back by :func:`restore_training`.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from irl_lib.datasets import UNREADABLE
+from irl_lib import files
+from irl_lib.files import Arrays
 
 if TYPE_CHECKING:  # whoever has a network to keep has imported torch already
     import torch
     from torch import nn
 
-Arrays = dict[str, NDArray[Any]]
-
 
 def write(
     path: str | os.PathLike[str], kind: str, settings: Mapping[str, Any], arrays: Arrays
 ) -> None:
-    """Write a checkpoint; one that exists is replaced whole or, when anything fails, left alone.
+    """Write a checkpoint, as :func:`irl_lib.files.write_whole` does.
 
     Args:
         path: of the file.
@@ -39,22 +33,8 @@ def write(
     Raises:
         ValueError: for an array of anything but numbers.
     """
-    for key, each in arrays.items():
-        if each.dtype.hasobject:
-            raise ValueError(f"array {key!r} holds objects; expected numbers: nothing is pickled")
     texts = {"kind": kind, "settings": json.dumps(dict(settings)), "names": json.dumps([*arrays])}
-    content: Any = {key: np.array(text) for key, text in texts.items()} | arrays
-    target = Path(path)
-    beside = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            np.savez(file, **content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    files.write_whole(path, files.pack(texts | arrays, compress=False))
 
 
 def read(path: str | os.PathLike[str], kind: str, settings: Mapping[str, Any]) -> Arrays:
@@ -66,18 +46,16 @@ def read(path: str | os.PathLike[str], kind: str, settings: Mapping[str, Any]) -
             that differs.
     """
     name = os.fspath(path)
-    if Path(path).is_dir():
-        raise ValueError(f"checkpoint {name!r} is a folder; expected a file")
-    content = Path(path).read_bytes()
+    content = files.check_path(path, "checkpoint").read_bytes()
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        found, known = str(arrays.pop("kind")), json.loads(str(arrays.pop("settings")))
-        names = json.loads(str(arrays.pop("names")))
-    except UNREADABLE as error:
+        arrays = files.unpack(content)
+        found, known = files.text(arrays, "kind"), json.loads(files.text(arrays, "settings"))
+        names = json.loads(files.text(arrays, "names"))
+    except ValueError as error:
         raise ValueError(f"checkpoint {name!r} can't be read: {error}") from error
     if found != kind:
         raise ValueError(f"checkpoint {name!r} is one of {found}; expected {kind}")
+    arrays = {key: each for key, each in arrays.items() if key not in ("kind", "settings", "names")}
     if arrays.keys() != set(names):
         absent = ", ".join(sorted(set(names) ^ arrays.keys()))
         raise ValueError(f"checkpoint {name!r} is not what was written; it differs in {absent}")

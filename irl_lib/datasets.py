@@ -7,46 +7,33 @@ unpickled.
 
 from __future__ import annotations
 
-import io
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irl_lib import spaces
-from irl_lib.trajectories import Record
+from irl_lib import files, spaces
+from irl_lib.trajectories import Record, check_indices
 
-FORMAT = "irl_lib.demonstrations/2"
-FORMATS = ("irl_lib.demonstrations/1", FORMAT)  # the first had no rewards, and whole numbers only
-UNREADABLE = (  # whatever reading a file of something else, or half a file, ends in
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    IndexError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
+FORMAT = "irl_lib.demonstrations/3"
+OLDER = (  # the first had no rewards, and whole numbers only; neither had a digest
+    "irl_lib.demonstrations/1",
+    "irl_lib.demonstrations/2",
 )
+NEEDED = {"format", "lengths", "states", "actions", "terminated", "truncated"}
+OPTIONAL = {"rewards", "environment"}
 
 
 def write_npz(path: str | os.PathLike[str], record: Record) -> None:
-    """Write an npz file; one that exists is replaced whole or, when anything fails, left alone.
+    """Write an npz file, as :func:`irl_lib.files.write_whole` does.
 
     Vectors that have no more than 32 bits of precision, as most environments' have, are written
     with 32 bits.
     """
     arrays: dict[str, Any] = {
-        "format": np.array(FORMAT),
+        "format": FORMAT,
         "lengths": np.array([len(a) for a in record.actions], dtype=np.int64),
         "states": _narrow(np.concatenate(record.states)),
         "actions": _narrow(np.concatenate(record.actions)),
@@ -56,16 +43,8 @@ def write_npz(path: str | os.PathLike[str], record: Record) -> None:
     if record.rewards is not None:
         arrays["rewards"] = _narrow(np.concatenate(record.rewards))
     if record.environment is not None:
-        arrays["environment"] = np.array(record.environment)
-    target = Path(path)
-    beside = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        arrays["environment"] = record.environment
+    files.write_whole(path, files.pack(arrays, compress=True))
 
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:
@@ -81,28 +60,33 @@ def read_npz(content: bytes) -> Record:
     """The content of a file that :func:`write_npz` wrote.
 
     Raises:
-        Exception: one of ``UNREADABLE``, when it is anything else.
+        ValueError: saying what it is, when it is anything else.
     """
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        if "format" not in file or str(file["format"]) not in FORMATS:
-            raise ValueError("its format is not " + FORMAT)
-        data = {name: file[name] for name in file.files}
-    ends = np.cumsum(data["lengths"])
-    if ends.size == 0 or ends[-1] != len(data["actions"]):
-        raise ValueError(f"its lengths do not add up to its {len(data['actions'])} actions")
+    data = files.unpack(content)
+    kind = files.text(data, "format")
+    if kind not in (*OLDER, FORMAT):
+        raise ValueError(f"its format is {kind!r}; expected {FORMAT!r}")
+    if kind == FORMAT and not files.has_digest(content):
+        raise ValueError("its digest is missing: it was changed after it had been written")
+    if not NEEDED <= data.keys() <= NEEDED | OPTIONAL:
+        raise ValueError(f"its entries are {', '.join(data)}; expected {', '.join(sorted(NEEDED))}")
+    lengths, n = check_indices("its entry 'lengths'", data["lengths"]), len(data["actions"])
+    if lengths.size == 0 or lengths.max() > n or lengths.sum() != n:
+        raise ValueError(f"its lengths do not add up to its {n} actions")
+    ends = np.cumsum(lengths)
     return Record(
         np.split(data["states"], (ends + np.arange(1, len(ends) + 1))[:-1]),
         np.split(data["actions"], ends[:-1]),
         data["terminated"],
         data["truncated"],
         np.split(data["rewards"], ends[:-1]) if "rewards" in data else None,
-        str(data["environment"]) if "environment" in data else None,
+        files.text(data, "environment") if "environment" in data else None,
     )
 
 
 def read_minari(dataset: Any, observation_space: Any, action_space: Any) -> Record:
     """A Minari data set, or a local one's name, as :func:`irl_lib.demonstrations.from_minari`."""
-    data = _minari().load_dataset(dataset) if isinstance(dataset, str) else dataset
+    data = _local(dataset) if isinstance(dataset, str) else dataset
     if not hasattr(data, "iterate_episodes"):
         raise ValueError(f"dataset is {dataset!r}; expected a Minari data set or its name")
     _check_same("observation_space", data.observation_space, observation_space, data.id)
@@ -114,13 +98,30 @@ def read_minari(dataset: Any, observation_space: Any, action_space: Any) -> Reco
         raise ValueError(f"dataset {data.id} has no episodes")
     ended = np.array([_has_ended(i, each) for i, each in enumerate(episodes)])
     return Record(
-        [np.asarray(each.observations) for each in episodes],
-        [np.asarray(each.actions) for each in episodes],
+        _entries("observations", data.observation_space, episodes),
+        _entries("actions", data.action_space, episodes),
         ended,
         ~ended,
         _rewards(episodes),
         None if data.env_spec is None else str(data.env_spec.id),
     )
+
+
+def _local(name: str) -> Any:
+    try:
+        return _minari().load_dataset(name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"dataset {name!r} is not on this machine; minari.download_dataset({name!r}) fetches "
+            "what Minari's server has, and minari.list_local_datasets() lists what is here"
+        ) from error
+
+
+def _entries(name: str, space: Any, episodes: list[Any]) -> list[NDArray[Any]]:
+    found = [getattr(each, name) for each in episodes]
+    if spaces.is_numbered(space):
+        return [np.asarray(each) for each in found]
+    return [spaces.entries(f"{name} of episode {i}", space, x) for i, x in enumerate(found)]
 
 
 def _check_same(name: str, found: Any, wanted: Any, where: str) -> None:
@@ -154,8 +155,7 @@ def write_minari(
         i = [len(a) for a in record.actions].index(0)
         raise ValueError(f"trajectory {i} has no steps; Minari's format needs at least one")
     buffer = [
-        _episode(record, i, observation_space.dtype, action_space.dtype)
-        for i in range(len(record.actions))
+        _episode(record, i, observation_space, action_space) for i in range(len(record.actions))
     ]
     return minari.create_dataset_from_buffers(
         dataset_id,
@@ -166,13 +166,13 @@ def write_minari(
     )
 
 
-def _episode(record: Record, i: int, state_type: Any, action_type: Any) -> dict[str, Any]:
+def _episode(record: Record, i: int, state_space: Any, action_space: Any) -> dict[str, Any]:
     steps = len(record.actions[i])
     last = np.arange(steps) == steps - 1
     unknown = np.full(steps, np.nan)
     return {
-        "observations": record.states[i].astype(state_type),
-        "actions": record.actions[i].astype(action_type),
+        "observations": spaces.members(f"states[{i}]", state_space, record.states[i]),
+        "actions": spaces.members(f"actions[{i}]", action_space, record.actions[i]),
         "rewards": unknown if record.rewards is None else record.rewards[i],
         "terminations": last & record.terminated[i],
         "truncations": last & record.truncated[i],

@@ -14,24 +14,26 @@ Taking a timeout for an end is the most widespread error of public implementatio
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irl_lib import datasets, spaces, trajectories
+from irl_lib import datasets, files, spaces, trajectories
 from irl_lib.mdp import (
     MDP,
     Array,
     check_array,
     check_count,
+    check_mdp,
     check_numbers,
     check_policy,
     check_real,
+    check_rng,
     feature_matrix,
 )
 from irl_lib.trajectories import Entries, Index
@@ -158,6 +160,7 @@ class Demonstrations:
                 horizon, or one that terminated where no absorbing state is; and for states or
                 actions that are vectors.
         """
+        check_mdp(mdp)
         for name, size in (("states", self.state_width), ("actions", self.action_width)):
             if size is not None:
                 raise ValueError(
@@ -197,7 +200,7 @@ class Demonstrations:
         Observations beyond the bounds of their Box pass, because environments return such.
 
         Args:
-            observation_space: Discrete, or a Box with one axis.
+            observation_space: of a kind that :mod:`irl_lib.spaces` takes.
             action_space: likewise.
             environment: its name, to be compared where these demonstrations have one, too.
 
@@ -224,9 +227,31 @@ class Demonstrations:
         all actions alike; without horizon and discount nothing is left.  A truncated one counts as
         far as it goes.
 
+        Warns:
+            UserWarning: where truncation left out so much, and at different times, that this is
+                the occupancy of no policy; see :func:`is_cut`.
+
         Raises:
             ValueError: as :meth:`check`.
         """
+        counted = self._counted(mdp)
+        self._warn_of_cuts(mdp, counted)
+        return counted
+
+    def feature_expectations(self, mdp: MDP, features: Any) -> Array:
+        r"""``(K,)``: the mean over trajectories of :math:`\sum_t \gamma^t \phi(s_t, a_t)`.
+
+        Warns:
+            UserWarning: as :meth:`occupancy`.
+
+        Implements: eq-feature-expectations
+        """
+        phi, counted = feature_matrix(mdp, features), self._counted(mdp)
+        self._warn_of_cuts(mdp, counted)
+        return np.asarray(phi.T @ counted.ravel())
+
+    def _counted(self, mdp: MDP) -> Array:
+        """:meth:`occupancy`, without a warning."""
         self.check(mdp)
         step = self.steps()
         weights = mdp.discount**step.time
@@ -240,12 +265,18 @@ class Demonstrations:
                 total[self.states[i][-1]] += (mdp.mass - seen[i]) / mdp.n_actions
         return total / len(self)
 
-    def feature_expectations(self, mdp: MDP, features: Any) -> Array:
-        r"""``(K,)``: the mean over trajectories of :math:`\sum_t \gamma^t \phi(s_t, a_t)`.
-
-        Implements: eq-feature-expectations
-        """
-        return np.asarray(feature_matrix(mdp, features).T @ self.occupancy(mdp).ravel())
+    def _warn_of_cuts(self, mdp: MDP, counted: Array) -> None:
+        lengths = [len(a) for a, cut in zip(self.actions, self.truncated, strict=True) if cut]
+        even = bool(lengths) and min(lengths) == max(lengths) and not mdp.episodic
+        if not even and _missing(mdp, self, counted):
+            warnings.warn(
+                f"{len(lengths)} of {len(self)} trajectories were truncated, after {min(lengths)} "
+                f"to {max(lengths)} steps: no policy has the occupancy or the feature expectations "
+                "of what is left; pass the demonstrations themselves to max_ent, which then fits "
+                "the actions that were shown",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def split(
         self, fraction: float, rng: np.random.Generator
@@ -255,7 +286,7 @@ class Demonstrations:
         Raises:
             ValueError: when ``fraction`` is not in (0, 1), or leaves one side empty.
         """
-        _check_rng(rng)
+        check_rng(rng)
         share = check_real("fraction", fraction, 0.0, open_end=True)
         n = round(share * len(self))
         if share >= 1.0 or not 0 < n < len(self):
@@ -273,6 +304,8 @@ class Demonstrations:
             ValueError: when there is no such trajectory, or none is chosen.
         """
         chosen = trajectories.check_indices("which", which)
+        if not chosen.size:
+            raise ValueError("which has no entries; expected at least one trajectory")
         _check_range("which", chosen, len(self), "trajectories")
         paid = self.rewards
         return Demonstrations(
@@ -285,9 +318,13 @@ class Demonstrations:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an npz file.
+        """Write an npz file, in which :meth:`load` notices every bit that has changed since.
 
         An existing file is replaced whole or, when anything fails, left as it was.
+
+        Raises:
+            ValueError: when ``path`` is no path, or leads to something that is no file.
+            OSError: when the file can't be written.
         """
         datasets.write_npz(path, self._record())
 
@@ -296,19 +333,52 @@ class Demonstrations:
         """Read what :meth:`save` wrote; nothing is ever unpickled.
 
         Raises:
-            ValueError: when the file is truncated, or something else.
-            FileNotFoundError: when there is none.
+            ValueError: when the file is damaged, or something else; it says what.
+            OSError: when there is none (FileNotFoundError), or it may not be read.
         """
-        content = Path(path).read_bytes()
+        content = files.check_path(path).read_bytes()
         try:
             return Demonstrations(*datasets.read_npz(content))
-        except datasets.UNREADABLE as error:
+        except ValueError as error:
             raise ValueError(
                 f"path {os.fspath(path)!r} holds no demonstrations: {error}"
             ) from error
 
     def _record(self) -> trajectories.Record:
         return trajectories.Record(*(getattr(self, name) for name in trajectories.Record._fields))
+
+
+def is_cut(mdp: MDP, demos: Demonstrations) -> bool:
+    """Whether truncation left out more than :func:`complete_occupancy` makes up for.
+
+    That is more than ``MISSING_MASS`` of the mass; where episodes end by themselves (no horizon, no
+    discount), any step, because nobody knows how many there would have been.
+
+    Args:
+        mdp: S states, A actions.
+        demos: demonstrations in it.
+
+    Raises:
+        ValueError: as :meth:`Demonstrations.check`.
+    """
+    return bool(_missing(mdp, demos, demos._counted(mdp)))
+
+
+def _missing(mdp: MDP, demos: Demonstrations, counted: Array) -> str:
+    """What truncation left out, in words; nothing where that is nothing, or little."""
+    if mdp.episodic:
+        last = np.array([s[-1] for s in demos.states], dtype=np.int64)
+        n = int(np.count_nonzero(~mdp.absorbing[last]))
+        if len(demos) == 1 and n:
+            return "no end: it was truncated before its episode was over"
+        return f"{n} of {len(demos)} episodes truncated before their end" if n else ""
+    left, mass = float(counted.sum()), mdp.mass
+    if 1.0 - left / mass <= MISSING_MASS:
+        return ""
+    return (
+        f"an occupancy of {left:.6g} in all; expected {mass:.6g}, the sum of the discounts over "
+        "the horizon"
+    )
 
 
 def complete_occupancy(mdp: MDP, shown: Demonstrations | ArrayLike, name: str = "demos") -> Array:
@@ -320,27 +390,43 @@ def complete_occupancy(mdp: MDP, shown: Demonstrations | ArrayLike, name: str = 
         name: what an error calls it.
 
     Raises:
-        ValueError: for a bad occupancy, or one with less or more than ``MISSING_MASS`` off its
-            mass.
+        ValueError: for a bad occupancy, one with less or more than ``MISSING_MASS`` off its mass,
+            or demonstrations of which truncation left out more than that (:func:`is_cut`).
     """
+    check_mdp(mdp)
     if isinstance(shown, Demonstrations):
-        occupancy = shown.occupancy(mdp)
-        hint = "truncated demonstrations leave out what came later: shorten the horizon to theirs"
+        occupancy = shown._counted(mdp)
+        missing = _missing(mdp, shown, occupancy)
+        if missing:
+            raise ValueError(f"{name} has {missing} ({_remedy(shown)})")
     else:
-        numbers = check_numbers(name, shown)
-        occupancy = check_array(name, numbers, (mdp.n_states, mdp.n_actions))
-        hint = "planning.occupancy returns such a one"
-        if occupancy.min() < -ROUNDING * np.abs(occupancy).max():
-            raise ValueError(f"{name} has the entry {occupancy.min():g}; an occupancy is >= 0")
-    if mdp.episodic:
-        return occupancy
-    share = float(occupancy.sum()) / mdp.mass
-    if abs(1.0 - share) > MISSING_MASS:
+        occupancy = _given_occupancy(mdp, shown, name)
+    return occupancy if mdp.episodic else occupancy / (float(occupancy.sum()) / mdp.mass)
+
+
+def _given_occupancy(mdp: MDP, shown: ArrayLike, name: str) -> Array:
+    occupancy = check_array(name, check_numbers(name, shown), (mdp.n_states, mdp.n_actions))
+    if occupancy.min() < -ROUNDING * np.abs(occupancy).max():
+        raise ValueError(f"{name} has the entry {occupancy.min():g}; an occupancy is >= 0")
+    total = float(occupancy.sum())
+    if not mdp.episodic and abs(1.0 - total / mdp.mass) > MISSING_MASS:
         raise ValueError(
-            f"{name} has an occupancy of {share * mdp.mass:.6g} in all; expected {mdp.mass:.6g}, "
-            f"the sum of the discounts over the horizon ({hint})"
+            f"{name} has an occupancy of {total:.6g} in all; expected {mdp.mass:.6g}, the sum of "
+            "the discounts over the horizon (planning.occupancy returns such a one)"
         )
-    return np.asarray(occupancy / share)
+    return occupancy
+
+
+def _remedy(demos: Demonstrations) -> str:
+    """What to do with demonstrations of which truncation left out too much."""
+    lengths = {len(a) for a in demos.actions}
+    even = len(lengths) == 1 and len(demos) > 1
+    shorter = f"; or give the MDP the horizon that all of them have, {max(lengths)}" if even else ""
+    return (
+        "truncated demonstrations leave out what came later: fit the actions that were shown, fit "
+        "= max_ent.max_ent(mdp, features, demos, objective='likelihood'), and where an occupancy "
+        f"is needed pass planning.occupancy(mdp, fit.policy){shorter}"
+    )
 
 
 def shipped(name: str) -> Demonstrations:
@@ -363,7 +449,7 @@ def shipped(name: str) -> Demonstrations:
 
 def from_gymnasium(
     env: Any,
-    policy: Callable[[Any, np.random.Generator], Any] | ArrayLike,
+    policy: Any,
     n: int,
     seed: int,
     max_steps: int | None = None,
@@ -382,6 +468,8 @@ def from_minari(
 
     An episode that neither terminated nor was truncated was cut by whoever collected it, and counts
     as truncated; one with both flags terminated.  Rewards that are all NaN are unknown.
+    Observations and actions that are neither whole numbers nor vectors become vectors, as
+    :mod:`irl_lib.spaces` says.
 
     Args:
         dataset: a ``MinariDataset``, or the name of one that is on this machine (needs minari).
@@ -389,8 +477,10 @@ def from_minari(
         action_space: likewise.
 
     Raises:
-        ValueError: for other spaces than expected, spaces that are neither Discrete nor a Box with
-            one axis, no episodes, one that goes on after its end, and entries that are not finite.
+        ValueError: for other spaces than expected or than are supported, no episodes, one that goes
+            on after its end, entries that are not finite or no members of the data set's spaces.
+        FileNotFoundError: when a name is given and no such data set is on this machine; nothing is
+            downloaded.
         ImportError: when a name is given and minari is missing.
     """
     return Demonstrations(*datasets.read_minari(dataset, observation_space, action_space))
@@ -406,7 +496,8 @@ def to_minari(
     """A new Minari data set with these trajectories, in Minari's folder on this machine.
 
     Args:
-        demos: at least one step in each trajectory; unknown rewards are written as NaN.
+        demos: at least one step in each trajectory; unknown rewards are written as NaN.  Vectors
+            become the members of the spaces of which :func:`from_minari` makes them.
         dataset_id: its name, like ``"cartpole/expert-v0"``.
         observation_space: the environment's (Gymnasium).
         action_space: likewise.
@@ -449,7 +540,7 @@ def sample(
         ValueError: for a bad policy, or ``n`` or ``length`` below 1, or above the horizon.
     """
     pi = check_policy(mdp, policy)
-    _check_rng(rng)
+    check_rng(rng)
     n, steps = check_count("n", n), _length(mdp, length)
     state = rng.choice(mdp.n_states, size=n, p=mdp.initial)
     states, actions, lengths = [state], [], np.zeros(n, dtype=np.int64)
@@ -496,11 +587,6 @@ def _length(mdp: MDP, length: int | None) -> int:
     if mdp.horizon is not None:
         return mdp.horizon
     return 100_000 if mdp.episodic else int(np.ceil(np.log(1e-3) / np.log(mdp.discount)))
-
-
-def _check_rng(rng: object) -> None:
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is {rng!r}; expected a numpy.random.Generator")
 
 
 def _check_range(name: str, values: Index, n: int, what: str) -> None:

@@ -60,7 +60,7 @@ from irl_lib.importance import log_weights as log_weights
 from irl_lib.importance import mixture_log_density as mixture_log_density
 from irl_lib.importance import model_log_density as model_log_density
 from irl_lib.importance import reward_loss as reward_loss
-from irl_lib.mdp import Array, check_count, check_real, check_sizes
+from irl_lib.mdp import Array, check_count, check_flag, check_real, check_sizes, check_type
 from irl_lib.metrics import effective_sample_size
 from irl_lib.progress import counted
 from irl_lib.sample_memory import Memory, Trajectories, of_one_length
@@ -225,11 +225,8 @@ def guided_cost_learning(
         policy_learning_rate=_rate("policy_learning_rate", policy_learning_rate),
         policy_epochs=check_count("policy_epochs", policy_epochs),
     )
-    least = check_real("min_effective_share", min_effective_share, 0.0)
-    if least > 1.0:
-        raise ValueError(
-            f"min_effective_share is {min_effective_share!r}; expected a number in [0, 1]"
-        )
+    check_flag("progress", progress)
+    least = check_real("min_effective_share", min_effective_share, 0.0, most=1.0)
     last, file = check_count("iterations", iterations), _file(checkpoint)
     if callback is not None and not callable(callback):
         raise ValueError(f"callback is {callback!r}; expected a function")
@@ -482,24 +479,22 @@ def _rate(name: str, value: float) -> float:
 
 def _horizon(env: Any, horizon: int | None) -> int:
     rollouts.check_environment(env)
-    if horizon is not None:
-        check_count("horizon", horizon)
-    return rollouts.episode_limit(env, horizon)
+    return rollouts.episode_limit(env, horizon, "horizon")
 
 
 def _check_demos(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
     """The demonstrations as arrays, when they and the environment are what the method needs."""
-    if not isinstance(demos, Demonstrations):
-        raise ValueError(f"demos is {demos!r}; expected Demonstrations")
+    check_type("demos", demos, Demonstrations)
     for name in ("observation_space", "action_space"):
         space = getattr(env, name)
-        if spaces.width(f"env.{name}", space) is None:
+        if not spaces.is_vector(space):
             raise ValueError(f"env.{name} is {space}; expected a Box with one axis")
     low, high = _bounds(env)
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and np.all(low < high)):
+    bounded = np.isfinite(low).all() and np.isfinite(high).all() and np.all(low < high)
+    if not bounded or env.action_space.dtype.kind != "f":
         raise ValueError(
             f"env.action_space is {env.action_space}; expected finite bounds, the lower ones below "
-            "the upper ones"
+            "the upper ones, of floats"
         )
     own_name = getattr(getattr(env, "spec", None), "id", None)
     demos.check_spaces(env.observation_space, env.action_space, own_name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from irl_lib.mdp import Array, check_array, check_numbers
+from irl_lib.mdp import Array, check_array, check_numbers, check_type
 
 if TYPE_CHECKING:  # torch is imported by who takes a gradient, not by who weighs samples
     from torch import Tensor
@@ -75,7 +75,7 @@ def log_weights(rewards: ArrayLike, log_densities: ArrayLike) -> Array:
         >>> np.exp(log_weights([1.0, 2.0], [1.0, 2.0]))  # q = p
         array([0.5, 0.5])
     """
-    totals, logs = _pair(rewards, log_densities)
+    totals, logs = _pair({"rewards": rewards, "log_densities": log_densities})
     raw = totals - logs
     return np.asarray(raw - np.logaddexp.reduce(raw))
 
@@ -111,7 +111,8 @@ def model_log_density(
     """
     totals = check_numbers("rewards", rewards)
     totals = check_array("rewards", totals, (totals.size,))
-    of_samples, logs = _pair(sample_rewards, sample_log_densities)
+    pair = {"sample_rewards": sample_rewards, "sample_log_densities": sample_log_densities}
+    of_samples, logs = _pair(pair)
     log_z = np.logaddexp.reduce(of_samples - logs) - np.log(logs.size)
     return np.asarray(totals - log_z)
 
@@ -144,6 +145,9 @@ def reward_loss(demo_rewards: Tensor, rewards: Tensor, log_densities: Tensor) ->
     """
     import torch
 
+    named = {"demo_rewards": demo_rewards, "rewards": rewards, "log_densities": log_densities}
+    for name, value in named.items():
+        check_type(name, value, torch.Tensor)
     if demo_rewards.ndim != 1 or rewards.ndim != 1 or rewards.shape != log_densities.shape:
         shapes = [tuple(each.shape) for each in (demo_rewards, rewards, log_densities)]
         raise ValueError(
@@ -153,18 +157,19 @@ def reward_loss(demo_rewards: Tensor, rewards: Tensor, log_densities: Tensor) ->
     log_z: Tensor = torch.logsumexp(rewards - log_densities, dim=0) - np.log(len(rewards) or 1)
     loss = log_z - demo_rewards.mean()
     if not torch.isfinite(loss):  # which it isn't without samples either
-        _pair(rewards.detach().numpy(), log_densities.detach().numpy())
+        _pair({"rewards": rewards, "log_densities": log_densities})
         shown = demo_rewards.detach().numpy()
         check_array("demo_rewards", shown, (shown.size or 1,))
         raise ValueError("the loss is not finite, although rewards and densities are")
     return loss
 
 
-def _pair(rewards: ArrayLike, log_densities: ArrayLike) -> tuple[Array, Array]:
-    totals, logs = check_numbers("rewards", rewards), check_numbers("log_densities", log_densities)
+def _pair(named: dict[str, ArrayLike]) -> tuple[Array, Array]:
+    """Rewards and log-densities, by the names that the caller knows them by."""
+    (reward, density), (totals, logs) = named, (check_numbers(*each) for each in named.items())
     if totals.ndim != 1 or totals.shape != logs.shape or not totals.size:
         raise ValueError(
-            f"rewards has shape {totals.shape} and log_densities {logs.shape}; expected (M,) twice"
+            f"{reward} has shape {totals.shape} and {density} {logs.shape}; expected (M,) twice"
         )
     with np.errstate(invalid="ignore"):  # infinity less infinity, which is named below
         wrong = np.flatnonzero(~np.isfinite(totals - logs))
@@ -172,6 +177,6 @@ def _pair(rewards: ArrayLike, log_densities: ArrayLike) -> tuple[Array, Array]:
         j = wrong[0]
         raise ValueError(
             f"the weight of sample {j} is not finite: its reward is {totals[j]:g} and its "
-            f"log-density {logs[j]:g}"
+            f"log-density {logs[j]:g} ({reward} and {density})"
         )
     return totals, logs

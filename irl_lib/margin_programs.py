@@ -35,14 +35,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
-from irl_lib.mdp import Array, check_array, check_numbers, check_real
+from irl_lib.mdp import Array, as_array, check_array, check_numbers, check_real
 
 Index = NDArray[np.integer[Any]]
 
 ACCURACIES = (1e-12, 1e-8)  # asked of the solver: the first, or where rounding forbids, the second
 INACCURATE = 1e-5  # relative KKT residual from which on a solution is not trusted in silence
-SAME = 1e-12  # relative difference of feature expectations that is none
-TINY = 1e-300  # instead of zero, below a fraction
+SAME = 1e-12  # relative difference of feature expectations, or returns, that is none
+DEAREST = 1e8  # price of slack that a solver can take, in units in which all else is about one
 IMPOSSIBLE = 1e-9  # slack, relative to the margins, that a feasible program may seem to need
 
 
@@ -235,13 +235,23 @@ class MarginProgram:
         if self.price is None:
             self._refuse_hopeless(rows, margins, which)
         place, sizes = self._make_room(which), self._sizes(rows)
-        scale = float((np.abs(margins) / sizes).max(initial=0.0)) or 1.0
-        self._fill(rows, margins, place, sizes, scale)
-        if not _solve(self.problem, self.cp):
-            self._refuse(rows, margins, which)
-        weights = self.clip(np.asarray(self.w.value, dtype=np.float64) * scale)
-        duals = np.asarray(self.wins.dual_value, dtype=np.float64)[place] * scale / sizes
-        return self._certify(rows, margins, which, weights, duals)
+        least = float(np.abs(self.clip(np.zeros(self.lower.size))).max())
+        scale = max(least, float((np.abs(margins) / sizes).max(initial=0.0)))
+        if scale == 0.0:  # no margins, and weights of zero give them
+            return self._certify(rows, margins, which, np.zeros(self.lower.size), 0.0 * margins)
+        dear = 0.0 if self.price is None else self.limit * float(sizes[:1].sum()) / scale
+        found = []
+        for cost in [dear] if dear <= DEAREST else [0.1 * DEAREST, DEAREST]:
+            self._fill(rows, margins, place, sizes, scale, cost)
+            if not _solve(self.problem, self.cp):
+                self._refuse(rows, margins, which)
+            weights = self.clip(np.asarray(self.w.value, dtype=np.float64) * scale)
+            duals = np.asarray(self.wins.dual_value, dtype=np.float64)[place] * scale / sizes
+            found.append((weights, duals))
+        optima = (self._certify(rows, margins, which, *each) for each in _priced(found, dear))
+        best = min(optima, key=lambda each: each.kkt_residual)
+        _warn_if_inaccurate(best.kkt_residual)
+        return best
 
     def value(self, weights: Array, slacks: Array) -> float:
         """The objective."""
@@ -290,36 +300,42 @@ class MarginProgram:
         sides = zip((-1.0, 1.0), self.bounds, (self.lower, self.upper), strict=True)
         return [(sign, bound, np.flatnonzero(np.isfinite(side))) for sign, bound, side in sides]
 
-    def _fill(self, rows: Array, margins: Array, place: Index, sizes: Array, scale: float) -> None:
+    def _fill(
+        self, rows: Array, margins: Array, place: Index, sizes: Array, scale: float, cost: float
+    ) -> None:
         """The data, with weights in units of ``scale`` and slack in units of the largest margin."""
         a, b = np.zeros(self.a.shape), np.full(self.b.shape, -1.0)
         a[place], b[place] = rows / sizes[:, None], margins / (sizes * scale)
         self.a.value, self.b.value = a, b
         if self.price is not None:
-            self.cost.value = self.limit * sizes[:1].sum() / scale
+            self.cost.value = cost
         for bound, side in zip(self.bounds, (self.lower, self.upper), strict=True):
-            bound.value = np.where(np.isfinite(side), side, 0.0) / scale
+            bound.value = np.clip(np.where(np.isfinite(side), side, 0.0) / scale, -DEAREST, DEAREST)
 
     def _certify(
         self, rows: Array, margins: Array, which: Index, weights: Array, duals: Array
     ) -> ProgramResult:
         leads, slacks = rows @ weights, np.zeros(self.n)
         if self.price is not None:
-            np.maximum.at(slacks, which, margins - leads)
+            short = margins - leads
+            short[np.abs(short) <= SAME * (np.abs(margins) + np.abs(leads))] = 0.0
+            np.maximum.at(slacks, which, short)
         alpha = self._feasible(np.maximum(duals, 0.0), which)
         objective, bound = self.value(weights, slacks), self._dual(rows, margins, alpha)
         spare = leads + slacks[which] - margins
         left = np.zeros(self.n)
         if self.price is not None:
             left = np.asarray(self.limit - np.bincount(which, alpha, minlength=self.n))
+        size, most = _size(rows), float(np.abs(margins).max(initial=0.0)) or 1.0
+        # What there is to weights and objective where optimality leaves nothing but rounding.
+        unit = min(most / size, self.limit * size)
         pull = float(np.linalg.norm(weights) + alpha @ np.linalg.norm(rows, axis=1))
         slackness = float(np.abs(alpha * spare).sum() + np.abs(left * slacks).sum())
         residual = max(
-            float(np.linalg.norm(weights - self.clip(alpha @ rows))) / max(pull, TINY),
-            float(np.maximum(-spare, 0.0).max(initial=0.0)) / _size(margins[:, None]),
-            slackness / max(objective + float(alpha @ margins), TINY),
+            float(np.linalg.norm(weights - self.clip(alpha @ rows))) / max(pull, unit),
+            float((np.maximum(-spare, 0.0) / (most + np.abs(leads))).max(initial=0.0)),
+            slackness / max(objective + float(np.abs(alpha @ margins)), unit * most / size),
         )
-        _warn_if_inaccurate(residual)
         return ProgramResult(weights, slacks, alpha, objective, bound, residual)
 
     def _feasible(self, alpha: Array, which: Index) -> Array:
@@ -350,8 +366,15 @@ class MarginProgram:
         """Say why: the dual of the program that minimises slack is a mixture that can't be beaten.
 
         Raises:
-            InfeasibleError: always.
+            InfeasibleError: for a hard program.
+            RuntimeError: with slack, where there always is an optimum.
         """
+        if self.price is not None:
+            raise RuntimeError(
+                f"the solver failed on max margin with slack={self.price:g}, feature expectations "
+                f"that differ by up to {_size(rows):g} and margins up to "
+                f"{np.abs(margins).max(initial=0.0):g}: rescale the features or the loss"
+            )
         size, unit = _size(rows), _size(margins[:, None])
         k, selects = rows.shape[1], np.eye(self.n)[which]
         found = optimize.linprog(
@@ -374,13 +397,25 @@ class MarginProgram:
         raise _explained(alpha, which, found.x[k:], bounded)
 
 
+def _priced(found: list[tuple[Array, Array]], dear: float) -> list[tuple[Array, Array]]:
+    """Weights and duals that may be optimal at a price, from those at one or two lower ones.
+
+    Where slack is so dear that its price does not move the weights, duals are linear in it; and
+    constant, where no slack is needed.
+    """
+    weights, duals = found[-1]
+    if len(found) == 1:
+        return found
+    return [found[-1], (weights, duals + (duals - found[0][1]) * (dear / DEAREST - 1.0) / 0.9)]
+
+
 def _warn_if_inaccurate(residual: float) -> None:
     if residual > INACCURATE:
         warnings.warn(
             f"max margin: the optimality conditions hold to {residual:.1g} only, relative to their "
             "terms: the program is badly scaled",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
 
@@ -463,13 +498,17 @@ def check_distinct(mus: Array, margins: Array, which: Index) -> None:
 def _check_policies(mus: ArrayLike, k: int) -> Array:
     array = check_numbers("mus", mus)
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] != k:
-        raise ValueError(f"mus has shape {array.shape}; expected (M, {k}), at least one policy")
+        raise ValueError(
+            f"mus has shape {array.shape}; expected (M, {k}), as mu_expert has {k} features"
+        )
     return check_array("mus", array, array.shape)
 
 
 def _check_margins(margins: ArrayLike, m: int) -> Array:
     array = check_numbers("margins", margins)
-    array = check_array("margins", np.full(m, array) if array.ndim == 0 else array, (m,))
+    if array.shape not in ((), (m,)):
+        raise ValueError(f"margins has shape {array.shape}; expected ({m},), as mus, or one number")
+    array = check_array("margins", np.broadcast_to(array, (m,)), (m,))
     if array.min() < 0.0:
         raise ValueError(f"margins has the entry {array.min():g}; expected numbers >= 0")
     return array
@@ -478,7 +517,7 @@ def _check_margins(margins: ArrayLike, m: int) -> Array:
 def _check_which(demonstration: ArrayLike | None, m: int, n: int) -> Index:
     if demonstration is None and n == 1:
         return np.zeros(m, dtype=np.int64)
-    array = np.asarray(demonstration)
+    array = as_array("demonstration", demonstration)
     fits = array.shape == (m,) and array.dtype.kind in "iu"
     if not fits or array.min() < 0 or array.max() >= n:
         raise ValueError(

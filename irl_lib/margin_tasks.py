@@ -31,6 +31,7 @@ from irl_lib.mdp import (
     MDP,
     Array,
     check_array,
+    check_mdps,
     check_numbers,
     check_policy,
     deterministic_policy,
@@ -103,6 +104,10 @@ def one_task(mdp: MDP, features: Any, demos: Any) -> Task:
 def _aligned(mdp: Any, features: Any, demos: Any) -> list[tuple[MDP, Any, Any]]:
     if isinstance(mdp, MDP):
         return [(mdp, features, demos)]
+    check_mdps(mdp)
+    for name, each in (("features", features), ("demos", demos)):
+        if not isinstance(each, Sequence):
+            raise ValueError(f"{name} is {each!r}; expected a sequence, one for each MDP")
     lengths = [len(each) for each in (mdp, features, demos)]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise ValueError(
@@ -208,16 +213,23 @@ def respond(task: Task, actions: Index) -> Response:
     """A policy's constraint."""
     policy = deterministic_policy(actions, task.mdp.n_actions)
     occupancy = planning.unchecked_occupancy(task.mdp, policy)
-    lead = task.expert - np.asarray(task.phi.T @ occupancy.ravel())
+    lead = _difference(task.expert, np.asarray(task.phi.T @ occupancy.ravel()))
     if task.loss is not None:
-        return Response(actions, lead, float(np.sum(occupancy * task.loss)) - task.own)
+        margin = _difference(np.sum(occupancy * task.loss), np.asarray(task.own))
+        return Response(actions, lead, float(margin))
     same = float(np.abs(lead).max()) <= SAME * max(1.0, float(np.abs(task.expert).max()))
     return Response(actions, lead, 0.0 if same else 1.0)
 
 
+def _difference(a: Any, b: Array) -> Array:
+    """``a - b``, zero where it is nothing but rounding."""
+    gap = np.asarray(a - b)
+    return np.where(np.abs(gap) <= ROUNDING * (np.abs(a) + np.abs(b)), 0.0, gap)
+
+
 def given_response(task: Task, policy: ArrayLike) -> Response:
     """The constraint of the policy that somebody wants to begin with."""
-    pi = check_policy(task.mdp, policy)
+    pi = check_policy(task.mdp, policy, "initial_policy")
     if not np.isin(pi, (0.0, 1.0)).all():
         raise ValueError("initial_policy is stochastic; expected one action in each state")
     return respond(task, pi.argmax(axis=-1).astype(np.int16))

@@ -35,17 +35,26 @@ from numpy.typing import ArrayLike
 from scipy import optimize, sparse
 
 from irl_lib import planning
-from irl_lib.demonstrations import Demonstrations, complete_occupancy
+from irl_lib.demonstrations import Demonstrations, complete_occupancy, is_cut
 from irl_lib.mdp import (
     MDP,
     Array,
     check_array,
     check_count,
+    check_flag,
     check_numbers,
     check_real,
     feature_matrix,
 )
 from irl_lib.progress import bar
+from irl_lib.table_likelihood import (
+    Shown,
+    check_objective,
+    shown_by,
+    table_objective,
+    value_from,
+    visits_to,
+)
 
 if TYPE_CHECKING:  # torch is needed for networks only
     from torch import nn
@@ -54,12 +63,15 @@ if TYPE_CHECKING:  # torch is needed for networks only
 
 METHODS = ("l-bfgs", "newton-cg", "gradient-ascent")
 CG_ITERATIONS = 200
+FINISH = 100  # Newton steps at most, after L-BFGS
 TINY = 1e-300  # instead of zero, below a fraction
+CONSTANT = 1e-12  # variance, relative to the largest square, of features that do not vary
 DENSE_FEATURES = 200  # up to which a (K, K) matrix costs next to nothing
 FLAT = 1e-14  # curvature, relative to that of independent visits, that is none
 HOPELESS = 1e6  # a reward per step, in nats, that only weights on their way to infinity reach
-EDGE_STEP = 0.1  # nats by which a Newton step moves a total reward when no optimum is finite
-EDGE_SHARE = 1e-5  # how close to the most that can be reached the expert then is
+STILL = 1e-6  # nats by which a Newton step moves a reward at an optimum that is found
+LONGEST_WAY = 40  # Newton steps within which a gradient at the edge falls from one to rounding
+EXACT = 1e-12  # rounding of a difference of returns, relative to their terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +91,8 @@ class MaxEntResult:
     converged: bool
     """Whether the certificate is below the tolerance, and a finite optimum exists."""
     message: str
+    objective: str
+    """``"dual"`` or ``"likelihood"``: what was climbed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +130,7 @@ def objective(
     weights: ArrayLike,
     causal: bool = True,
     l2: float = 0.0,
+    objective: str | None = None,
 ) -> Objective:
     r""":math:`L(w) = w^\top\mu_E - F(w) - \tfrac{1}{2} l_2 \|w\|^2` and its gradient, exactly.
 
@@ -126,10 +141,11 @@ def objective(
         weights: ``(K,)``.
         causal: F is :math:`\mathbb{E} V_0`; else :math:`\log Z`.
         l2: weight of the squared norm.
+        objective: as for :func:`max_ent`.
 
     Implements: eq-likelihood-split, eq-likelihood-gradient, eq-linear-gradient
     """
-    problem = _Problem(mdp, features, expert, causal, l2)
+    problem = _Problem(mdp, features, expert, causal, l2, objective, "expert")
     return problem.evaluate(check_array("weights", weights, (problem.phi.shape[1],)))
 
 
@@ -145,6 +161,7 @@ def max_ent(
     step_size: float = 0.1,
     initial_weights: ArrayLike | None = None,
     progress: bool = False,
+    objective: str | None = None,
 ) -> MaxEntResult:
     r"""Recover the weights of a linear reward from demonstrations, by maximum likelihood.
 
@@ -163,11 +180,20 @@ def max_ent(
         step_size: of gradient ascent.
         initial_weights: ``(K,)``; default zero.
         progress: show a progress bar (needs tqdm).
+        objective: ``"dual"``: :math:`L(w)` as above, which needs whole trajectories; or
+            ``"likelihood"``: the mean over trajectories of
+            :math:`\sum_t \gamma^t \log \pi_w(a_t|s_t)`, which takes those that were cut, at
+            whatever lengths.  They are the same for the occupancy of a policy.  The second is
+            concave only where they are the same, and never far from it in our experience; the
+            climb starts at ``initial_weights``.  Default: the likelihood for demonstrations of
+            which truncation left out more than a little
+            (:func:`irl_lib.demonstrations.is_cut`), the dual for all else.
 
     Returns:
         MaxEntResult.  When the tolerance is not met, or no finite optimum exists because the
-        expert's features are at the edge of what any policy can reach, ``converged`` is False,
-        ``message`` says why, and a warning repeats it.
+        expert's features are at the edge of what any policy can reach (of the likelihood: because
+        the actions shown are the best for some reward), ``converged`` is False, ``message`` says
+        why, and a warning repeats it.
 
     Raises:
         ValueError: naming a bad argument.
@@ -186,12 +212,13 @@ def max_ent(
         >>> found.converged, bool(np.allclose(found.weights, world.weights, atol=1e-4))
         (True, True)
     """
+    check_flag("progress", progress)
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     check_real("tolerance", tolerance, 0.0, open_end=True)
     check_real("step_size", step_size, 0.0, open_end=True)
     check_count("max_iterations", max_iterations)
-    problem = _Problem(mdp, features, demos, causal, l2)
+    problem = _Problem(mdp, features, demos, causal, l2, objective)
     start = _start(problem, initial_weights)
     with _Log(problem, tolerance, progress) as log:
         if method == "gradient-ascent":
@@ -256,6 +283,7 @@ def deep_max_ent(
     """
     from irl_lib.neural_likelihood import NeuralLikelihood, climb
 
+    check_flag("progress", progress)
     check_real("tolerance", tolerance, 0.0, open_end=True)
     check_count("max_iterations", max_iterations)
     problem = NeuralLikelihood(mdp, reward_net, demos, features, objective, l2)
@@ -328,16 +356,30 @@ class _Problem:
     """The objective, with everything that doesn't depend on the weights computed once."""
 
     def __init__(
-        self, mdp: MDP, features: Any, expert: Demonstrations | ArrayLike, causal: bool, l2: float
+        self,
+        mdp: MDP,
+        features: Any,
+        expert: Demonstrations | ArrayLike,
+        causal: bool,
+        l2: float,
+        objective: str | None,
+        name: str = "demos",
     ) -> None:
-        self.mdp, self.causal, self.l2 = mdp, causal, check_real("l2", l2, 0.0)
+        self.causal, self.l2 = check_flag("causal", causal), check_real("l2", l2, 0.0)
+        self.mdp = mdp
         self.phi = feature_matrix(mdp, features)
         if mdp.episodic and abs(self.phi[np.repeat(mdp.absorbing, mdp.n_actions)]).max() > 0.0:
             raise ValueError(
                 "features is not 0 in an absorbing state: with discount 1 and no horizon an "
                 "episode ends there; put the feature on the step that enters it"
             )
-        self.expert = _expert_features(mdp, self.phi, expert)
+        self.objective = _which_objective(mdp, expert, self.causal, objective)
+        self.shown: Shown | None = None
+        if self.objective == "likelihood":
+            self.shown = shown_by(mdp, expert, "likelihood")
+            self.expert = self.features_of(self.shown.occupancy)
+        else:
+            self.expert = _expert_features(mdp, self.phi, expert, name)
 
     def reward(self, weights: Array) -> Array:
         return np.asarray(self.phi @ weights).reshape(self.mdp.n_states, self.mdp.n_actions)
@@ -346,6 +388,14 @@ class _Problem:
         return np.asarray(self.phi.T @ occupancy.ravel())
 
     def evaluate(self, weights: Array) -> Objective:
+        value, pull, plan = self._without_l2(weights)
+        value -= 0.5 * self.l2 * weights @ weights
+        return Objective(float(value), pull - self.l2 * weights, plan)
+
+    def _without_l2(self, weights: Array) -> tuple[float, Array, planning.Plan]:
+        if self.shown is not None:
+            value, slope, plan = table_objective(self.mdp, self.shown, self.reward(weights))
+            return value, self.features_of(slope), plan
         if self.causal:
             plan = planning.unchecked_soft_plan(self.mdp, self.reward(weights))
             free = self.from_start(plan)
@@ -354,22 +404,28 @@ class _Problem:
             plan = planning.trajectory_posterior(self.mdp, self.reward(weights))
             free = planning.log_partition(self.mdp, plan)
             occupancy = planning.trajectory_occupancy(self.mdp, plan)
-        value = weights @ self.expert - free - 0.5 * self.l2 * weights @ weights
-        gradient = self.expert - self.features_of(occupancy) - self.l2 * weights
-        return Objective(float(value), gradient, plan)
+        return weights @ self.expert - free, self.expert - self.features_of(occupancy), plan
 
     def curvature(self, plan: planning.Plan, direction: Array) -> Array:
-        """Minus the Hessian, times a direction."""
-        derivative = (
-            planning.occupancy_derivative
-            if self.causal
-            else planning.trajectory_occupancy_derivative
-        )
-        moved = derivative(self.mdp, plan, self.reward(direction))
+        """Minus the Hessian, times a direction; of the likelihood its expectation."""
+        change = self.reward(direction)
+        if self.causal:
+            states = None if self.shown is None else self.shown.states
+            moved = planning.occupancy_derivative(self.mdp, plan, change, states)
+        else:
+            moved = planning.trajectory_occupancy_derivative(self.mdp, plan, change)
         return self.features_of(moved) + self.l2 * direction
 
+    def visits(self, plan: planning.Plan) -> Array:
+        """``(S, A)``: where the curvature looks, and what the plan does there."""
+        if self.shown is None or self.shown.states is None:
+            return planning.unchecked_occupancy(self.mdp, plan.policy)
+        return visits_to(self.mdp, plan.policy, self.shown.states)
+
     def from_start(self, plan: planning.Plan) -> float:
-        """The value of a plan, averaged over the first state."""
+        """The value of a plan where the learner enters: averaged over the first state."""
+        if self.shown is not None:
+            return value_from(self.mdp, plan.v, self.shown.sources)
         return float(self.mdp.initial @ (plan.v if self.mdp.horizon is None else plan.v[0]))
 
     def attempt(self, weights: Array) -> Objective | None:
@@ -378,11 +434,6 @@ class _Problem:
             return self.evaluate(weights)
         except planning.DivergenceError:
             return None
-
-    def reach(self, direction: Array) -> tuple[float, float]:
-        """The least and the most that any behaviour collects of a reward in this direction."""
-        reward = self.reward(direction)
-        return -self.most(-reward), self.most(reward)
 
     def most(self, reward: Array) -> float:
         """The most that any behaviour collects; infinite where going on for ever pays."""
@@ -395,7 +446,7 @@ class _Problem:
 
     def preconditioner(self, plan: planning.Plan) -> Array:
         """``(K,)``: about the diagonal of the curvature, were visits independent."""
-        occupancy = planning.unchecked_occupancy(self.mdp, plan.policy).ravel()
+        occupancy = self.visits(plan).ravel()
         squares: Any = self.phi.power(2) if isinstance(self.phi, sparse.csr_array) else self.phi**2
         return np.asarray(squares.T @ occupancy) + self.l2
 
@@ -420,7 +471,6 @@ class _Log:
     def __init__(self, problem: _Problem, tolerance: float, progress: bool) -> None:
         self.problem, self.tolerance = problem, tolerance
         self.rows: list[tuple[float, float, float]] = []
-        self.trail: list[Array] = []
         self.hopeless = False
         self.bar: Any = bar("max_ent", "iterations") if progress else None
 
@@ -435,18 +485,11 @@ class _Log:
         """Note an iteration; True when the tolerance is met, or the weights run off to infinity."""
         value, norm = found.value, float(np.linalg.norm(found.gradient))
         self.rows.append((value, norm, float(np.linalg.norm(weights))))
-        self.trail.append(weights.copy())
         if self.bar is not None:
             self.bar.update()
             self.bar.set_postfix(objective=f"{value:.6g}", gradient=f"{norm:.2g}")
         self.hopeless = float(np.abs(self.problem.reward(weights)).max(initial=0.0)) > HOPELESS
         return self.hopeless or norm <= self.tolerance
-
-    def late_travel(self, weights: Array) -> Array:
-        """How far the weights still went while the gradient fell to a thousandth."""
-        norms = np.array([row[1] for row in self.rows])
-        before = np.flatnonzero(norms >= 1e3 * norms[-1])
-        return weights - self.trail[before[-1] if before.size else 0]
 
     @property
     def history(self) -> dict[str, Array]:
@@ -472,6 +515,9 @@ def _l_bfgs(log: _Log, weights: Array, max_iterations: int) -> Array:
     """L-BFGS in variables u of ``weights + basis @ u`` in which the curvature is about even."""
     problem = log.problem
     accepted = weights, problem.evaluate(weights)
+    if float(np.linalg.norm(accepted[1].gradient)) <= log.tolerance:
+        log.add(*accepted)
+        return weights
     latest, basis = accepted, _even_basis(problem, accepted[1].plan)
 
     def negative(u: Array) -> tuple[float, Array]:
@@ -507,18 +553,20 @@ def _l_bfgs(log: _Log, weights: Array, max_iterations: int) -> Array:
 def _even_basis(problem: _Problem, plan: planning.Plan) -> Any:
     """``(K, K)``: directions along which the features of independent visits vary alike.
 
-    The gradient steps of correlated features zigzag; in these directions they do not.
+    The gradient steps of correlated features zigzag; in these directions they do not.  A direction
+    in which features do not vary at all changes no behaviour, and is left alone.
     """
     phi: Any = problem.phi
     if phi.shape[1] > DENSE_FEATURES:
         return sparse.eye_array(phi.shape[1], format="csr")
-    visits = planning.unchecked_occupancy(problem.mdp, plan.policy).ravel()
+    visits = problem.visits(plan).ravel()
     counted = sparse.diags_array(visits) @ phi
     second = phi.T @ counted
     second = second.toarray() if sparse.issparse(second) else second
     total = np.asarray(phi.T @ visits)
     spread, directions = np.linalg.eigh(second - np.outer(total, total) / max(visits.sum(), TINY))
-    spread = spread + problem.l2
+    spread = np.where(spread > CONSTANT * second.diagonal().max(), spread, 0.0) + problem.l2
+    directions = directions * (spread > 0.0)
     return directions / np.sqrt(np.maximum(spread, max(1e-6 * spread[-1], TINY)))
 
 
@@ -528,7 +576,7 @@ def _finish(log: _Log, weights: Array, max_iterations: int) -> Array:
     done = bool(log.rows) and log.rows[-1][1] <= log.tolerance
     if left < 1 or log.hopeless or done:
         return weights
-    return _newton_cg(log, weights, min(left, 20))
+    return _newton_cg(log, weights, min(left, FINISH))
 
 
 def _newton_cg(log: _Log, weights: Array, max_iterations: int) -> Array:
@@ -568,7 +616,7 @@ def _newton_step(problem: _Problem, plan: planning.Plan, gradient: Array, rtol: 
     divide by zero.
     """
     scale = problem.preconditioner(plan)
-    inverse = 1.0 / np.where(scale > 0.0, scale, 1.0)
+    inverse = 1.0 / np.maximum(scale, FLAT * float(scale.max()) or 1.0)
     step, residual = np.zeros_like(gradient), gradient.copy()
     direction = inverse * residual
     rho = float(residual @ direction)
@@ -586,26 +634,26 @@ def _newton_step(problem: _Problem, plan: planning.Plan, gradient: Array, rtol: 
     return step
 
 
-def _expert_features(mdp: MDP, phi: Any, expert: Demonstrations | ArrayLike) -> Array:
+def _expert_features(mdp: MDP, phi: Any, expert: Demonstrations | ArrayLike, name: str) -> Array:
     k = phi.shape[1]
     if isinstance(expert, Demonstrations):
-        return np.asarray(phi.T @ complete_occupancy(mdp, expert).ravel())
-    array = check_numbers("demos", expert)
+        return np.asarray(phi.T @ complete_occupancy(mdp, expert, name).ravel())
+    array = check_numbers(name, expert)
     if array.shape == (k,):
-        return check_array("demos", array, (k,))
+        return check_array(name, array, (k,))
     if array.shape != (mdp.n_states, mdp.n_actions):
         raise ValueError(
-            f"demos has shape {array.shape}; expected Demonstrations, an occupancy "
+            f"{name} has shape {array.shape}; expected Demonstrations, an occupancy "
             f"{(mdp.n_states, mdp.n_actions)}, or its feature expectations {(k,)}"
         )
-    return np.asarray(phi.T @ complete_occupancy(mdp, array).ravel())
+    return np.asarray(phi.T @ complete_occupancy(mdp, array, name).ravel())
 
 
 def _result(problem: _Problem, weights: Array, log: _Log) -> MaxEntResult:
     found = problem.evaluate(weights)
     norm = float(np.linalg.norm(found.gradient))
     met = norm <= log.tolerance
-    edge = "" if problem.l2 > 0.0 else _at_the_edge(problem, weights, found, log)
+    edge = "" if problem.l2 > 0.0 else _at_the_edge(problem, weights, found)
     message = "the gradient norm is below the tolerance"
     if edge or not met:
         message = edge or (
@@ -621,26 +669,26 @@ def _result(problem: _Problem, weights: Array, log: _Log) -> MaxEntResult:
         gradient_norm=norm,
         converged=met and not edge,
         message=message,
+        objective=problem.objective,
     )
 
 
-def _at_the_edge(problem: _Problem, weights: Array, found: Objective, log: _Log) -> str:
+def _at_the_edge(problem: _Problem, weights: Array, found: Objective) -> str:
     """Why no finite optimum exists, or nothing.
 
     A finite optimum exists when the expert's features lie inside the set of those that policies
-    reach. At its edge some direction d has d.mu_E >= d.mu of every policy.  Along it the objective
-    gains less and less for ever: gradient and curvature vanish at one rate, so that a Newton step
-    stays as long as it was, and the weights travel on as the gradient falls.  Whether such a
-    direction is one of escape is then settled by planning for it.
+    reach.  At its edge some direction d, the certificate, has d.mu_E >= d.mu of every policy, the
+    best for the reward d.phi included.  (Of the likelihood: every action shown is best for it.)
     """
-    for direction in filter(np.any, _ways_out(problem, weights, found, log)):
+    for direction in filter(np.any, _ways_out(problem, weights, found)):
         unit = direction / np.linalg.norm(direction)
-        least, most = problem.reach(unit)
-        own = float(unit @ problem.expert)
-        # Where an episode can go on for ever at a cost, the least says nothing.
-        spread = most - least if np.isfinite(least) else max(abs(own), abs(most))
-        moved = spread * float(np.linalg.norm(direction))
-        if np.isfinite(most) and moved > EDGE_STEP and most - own <= EDGE_SHARE * spread:
+        own, reward = float(unit @ problem.expert), problem.reward(unit)
+        terms = max(float(np.abs(unit) @ np.abs(problem.expert)), float(np.abs(reward).max()))
+        most = problem.most(reward)
+        if most - own > EXACT * terms:
+            continue
+        least = -problem.most(-reward)
+        if own - least > EXACT * terms:  # else the direction does not matter: all have the same
             k = int(np.argmax(np.abs(unit)))
             return (
                 "no finite weights are optimal: the expert's features are at the edge of what any "
@@ -652,22 +700,44 @@ def _at_the_edge(problem: _Problem, weights: Array, found: Objective, log: _Log)
     return ""
 
 
-def _ways_out(problem: _Problem, weights: Array, found: Objective, log: _Log) -> Iterator[Array]:
-    """Directions that lead to infinity, if any does."""
+def _ways_out(problem: _Problem, weights: Array, found: Objective) -> Iterator[Array]:
+    """Directions that may lead to infinity: where the climb went, would go, and goes from here on.
+
+    At the edge, gradient and curvature vanish at one rate, so that a Newton step stays as long as
+    it was for as long as the gradient is more than rounding; and it points ever more exactly to
+    where the optimum is at infinity.  Towards a finite one the steps soon come to nothing.
+    """
     yield weights
-    yield log.late_travel(weights)
-    if np.linalg.norm(found.gradient) > log.tolerance:
-        yield found.gradient
-    here: Objective | None = found
-    length = 0.0
-    for rtol in (0.1, 0.1, 1e-2, 1e-2):
-        if here is None:
-            return
-        step = _newton_step(problem, here.plan, here.gradient, rtol)
-        least, most = problem.reach(step)
-        # Towards a finite optimum the steps become shorter; on the way to infinity they do not.
-        if most - least <= max(EDGE_STEP, 0.5 * length):
+    yield found.gradient
+    for _ in range(LONGEST_WAY):
+        step = _newton_step(problem, found.plan, found.gradient, 1e-3)
+        if float(np.abs(problem.reward(step)).max()) <= STILL:
             return
         yield step
-        weights, length = weights + step, most - least
-        here = problem.attempt(weights)
+        weights, norm = weights + step, np.linalg.norm(found.gradient)
+        there = problem.attempt(weights)
+        if there is None or np.linalg.norm(there.gradient) > 0.9 * norm:
+            return
+        found = there
+
+
+def _which_objective(
+    mdp: MDP, expert: Demonstrations | ArrayLike, causal: bool, objective: str | None
+) -> str:
+    """What is climbed where nobody said: what takes the demonstrations as they are."""
+    if objective is None:
+        cut = causal and isinstance(expert, Demonstrations) and is_cut(mdp, expert)
+        return "likelihood" if cut else "dual"
+    check_objective(objective)
+    if objective == "likelihood" and not causal:
+        raise ValueError(
+            "objective is 'likelihood', that of actions in the states they were taken in, which is "
+            "causal; expected causal=True, or objective='dual'"
+        )
+    given_expectations = not isinstance(expert, Demonstrations) and np.ndim(expert) == 1
+    if objective == "likelihood" and given_expectations:
+        raise ValueError(
+            "demos is feature expectations, from which only objective='dual' can be had; expected "
+            "Demonstrations or an occupancy"
+        )
+    return objective

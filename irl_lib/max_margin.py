@@ -58,6 +58,10 @@ from irl_lib.mdp import (
     Array,
     check_array,
     check_count,
+    check_distribution,
+    check_flag,
+    check_mdp,
+    check_numbers,
     check_policy,
     check_real,
     deterministic_policy,
@@ -242,6 +246,8 @@ def max_margin(
         >>> found.converged, bool(np.allclose(found.policy, plan.policy))
         (True, True)
     """
+    check_flag("progress", progress)
+    check_flag("loss_augmented", loss_augmented)
     check_real("tolerance", tolerance, 0.0, open_end=True)
     check_count("max_iterations", max_iterations)
     tasks = read_tasks(mdp, features, demos, margin)
@@ -500,6 +506,8 @@ def projection(
     Raises:
         ValueError: naming a bad argument.
     """
+    check_mdp(mdp)
+    check_flag("progress", progress)
     if version not in VERSIONS:
         raise ValueError(f"version is {version!r}; expected one of {', '.join(VERSIONS)}")
     check_real("tolerance", tolerance, 0.0, open_end=True)
@@ -582,10 +590,16 @@ def merge_policies(mdp: MDP, policies: Sequence[ArrayLike], shares: ArrayLike) -
 
     References: Syed, Bowling and Schapire (2008).
     """
-    checked = [check_policy(mdp, policy) for policy in policies]
-    parts = np.asarray(shares, dtype=np.float64)
-    if parts.shape != (len(checked),) or parts.size == 0 or parts.min() < 0.0:
-        raise ValueError(f"shares has shape {parts.shape}; expected ({len(checked)},), all >= 0")
+    if isinstance(policies, str) or not np.iterable(policies) or not len(policies):
+        raise ValueError(f"policies is {policies!r}; expected a sequence of at least one policy")
+    each = enumerate(policies)
+    checked = [check_policy(mdp, policy, f"policies[{i}]") for i, policy in each]
+    parts = check_numbers("shares", shares)
+    if parts.shape != (len(checked),):
+        raise ValueError(
+            f"shares has shape {parts.shape}; expected ({len(checked)},), one for each of policies"
+        )
+    parts = check_distribution("shares", parts, parts.shape)
     visits = sum(share * _visits(mdp, policy) for share, policy in zip(parts, checked, strict=True))
     total = np.sum(visits, axis=-1, keepdims=True)
     merged = np.broadcast_to(checked[0], np.shape(visits)).copy()

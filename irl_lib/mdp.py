@@ -16,7 +16,7 @@ import copy
 import numbers
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,9 +24,17 @@ from scipy import sparse
 from scipy.sparse import _sparsetools, csgraph
 
 Array = NDArray[np.float64]
+Kind = TypeVar("Kind")
 
+LARGEST = 2**31 - 1  # of counts: of more there is neither time nor memory
 SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
 STAYING = 1.0 - 1e-12  # the probability of staying, from which on it is one but for rounding
+
+
+class WrongTypeError(TypeError, ValueError):
+    """An argument of another class than was expected: a TypeError, and a ValueError like all else
+    that is said of bad arguments.
+    """
 
 
 class MDP:
@@ -65,7 +73,7 @@ class MDP:
         self.matrix, self.n_actions = _action_major(transitions)
         self.n_states: int = self.matrix.shape[1]
         self.initial = check_distribution("initial", initial, (self.n_states,))
-        self.discount = _check_discount(discount)
+        self.discount = check_real("discount", discount, 0.0, open_end=True, most=1.0)
         self.horizon = _check_horizon(horizon)
         if self.horizon is None and self.discount == 1.0:
             self._check_absorption()
@@ -154,16 +162,21 @@ class MDP:
 
     def _can_end(self) -> NDArray[np.bool_]:
         """``(S,)``: the states from which some actions lead to an absorbing one."""
-        step = self.matrix.tocoo()
-        sinks = np.flatnonzero(self.absorbing)
-        n = self.n_states  # one more node, from which all absorbing states are entered backwards
-        sources = np.r_[step.col, np.full(sinks.size, n)]
-        targets = np.r_[step.row % n, sinks]
-        backward = sparse.csr_array((np.ones(sources.size), (sources, targets)), (n + 1, n + 1))
-        found = csgraph.breadth_first_order(backward, n, return_predecessors=False)
-        reached = np.zeros(n + 1, dtype=bool)
-        reached[found] = True
-        return reached[:n]
+        arriving = self.transposed
+        parts = (arriving.data, arriving.indices % self.n_states, arriving.indptr)
+        backward = sparse.csr_array(parts, shape=(self.n_states, self.n_states))
+        return reachable(backward, self.absorbing)
+
+
+def reachable(steps: sparse.csr_array, sources: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``(S,)``: the states to which the entries of ``steps`` ``(S, S)`` lead from some source."""
+    n, firsts = steps.shape[0], np.flatnonzero(sources)
+    indices = np.r_[steps.indices, firsts]  # of one more node, which leads to all sources
+    indptr = np.r_[steps.indptr, steps.indptr[-1] + firsts.size]
+    graph = sparse.csr_array((np.ones(indices.size), indices, indptr), shape=(n + 1, n + 1))
+    found = np.zeros(n + 1, dtype=bool)
+    found[csgraph.breadth_first_order(graph, n, return_predecessors=False)] = True
+    return found[:n]
 
 
 def add_product(matrix: sparse.csr_array, x: Array, y: Array, first: int = 0) -> None:
@@ -186,24 +199,54 @@ class Trajectories(NamedTuple):
     log_dynamics: Array
     r"""``(N,)``: :math:`\log p(\tau) = \log p_0(s_0) + \sum_t \log P(s_{t+1} \mid s_t, a_t)`."""
 
-    def total(self, reward: Array, discount: float = 1.0) -> Array:
+    def total(self, reward: ArrayLike, discount: float = 1.0) -> Array:
         r"""``(N, ...)``: :math:`\sum_t \gamma^t f(s_t, a_t)` along each trajectory.
 
-        ``reward`` is ``(S, A)``, or features ``(S, A, K)``.
+        Args:
+            reward: ``(S, A)``, or features ``(S, A, K)``.
+            discount: :math:`\gamma`.
+
+        Raises:
+            ValueError: for another shape, an entry that is not finite, or a bad discount.
         """
-        weights = discount ** np.arange(self.actions.shape[1])
+        gamma = check_real("discount", discount, 0.0, most=1.0)
+        table = self._table("reward", reward, 0)
+        weights = gamma ** np.arange(self.actions.shape[1])
         summed: Array = np.einsum(
-            "t,nt...->n...", weights, reward[self.states[:, :-1], self.actions]
+            "t,nt...->n...", weights, table[self.states[:, :-1], self.actions]
         )
         return summed
 
-    def log_policy(self, policy: Array) -> Array:
-        r"""``(N,)``: :math:`\sum_t \log \pi(a_t|s_t)` of a policy ``(S, A)`` or ``(T, S, A)``."""
+    def log_policy(self, policy: ArrayLike) -> Array:
+        r"""``(N,)``: :math:`\sum_t \log \pi(a_t|s_t)` of a policy ``(S, A)`` or ``(T, S, A)``.
+
+        Raises:
+            ValueError: for another shape, or an entry that is not finite or below 0.
+        """
         steps = np.arange(self.actions.shape[1])
-        per_step = np.broadcast_to(policy, (steps.size, *policy.shape[-2:]))
+        chances = check_numbers("policy", policy)
+        table = self._table("policy", chances, int(chances.ndim == 3))
+        if table.min(initial=0.0) < 0.0 or table.shape[:-2] not in ((), steps.shape):
+            raise ValueError(
+                f"policy has shape {table.shape} and entries from {table.min():g}; expected (S, A) "
+                f"or ({steps.size}, S, A), and probabilities"
+            )
+        per_step = np.broadcast_to(table, (steps.size, *table.shape[-2:]))
         with np.errstate(divide="ignore"):
             logs = np.log(per_step[steps, self.states[:, :-1], self.actions])
         return np.asarray(logs.sum(axis=1))
+
+    def _table(self, name: str, value: ArrayLike, first: int) -> Array:
+        """Finite numbers of which axes ``first`` and ``first + 1`` are states and actions."""
+        table = check_numbers(name, value)
+        found = table.shape[first : first + 2]
+        least = self.states.max(initial=0) + 1, self.actions.max(initial=0) + 1
+        if len(found) < 2 or found[0] < least[0] or found[1] < least[1]:
+            raise ValueError(
+                f"{name} has shape {table.shape}; expected at least {least[0]} states and "
+                f"{least[1]} actions, which the trajectories visit and take"
+            )
+        return check_array(name, table, table.shape)
 
 
 def enumerate_trajectories(mdp: MDP, max_trajectories: int = 1_000_000) -> Trajectories:
@@ -218,13 +261,15 @@ def enumerate_trajectories(mdp: MDP, max_trajectories: int = 1_000_000) -> Traje
         >>> float(np.exp(paths.log_dynamics).sum())  # A**T: one for each plan of actions
         4.0
     """
+    check_mdp(mdp)
+    most = check_count("max_trajectories", max_trajectories)
     if mdp.horizon is None:
         raise ValueError("horizon is None: only trajectories of a fixed length can be enumerated")
     start = np.flatnonzero(mdp.initial)
     no_actions = np.empty((start.size, 0), dtype=np.int64)
     paths = Trajectories(start[:, None], no_actions, np.log(mdp.initial[start]))
     for _ in range(mdp.horizon):
-        paths = _one_step_longer(mdp, paths, max_trajectories)
+        paths = _one_step_longer(mdp, paths, most)
     return paths
 
 
@@ -253,13 +298,23 @@ def _one_step_longer(mdp: MDP, paths: Trajectories, most: int) -> Trajectories:
 def deterministic_policy(actions: ArrayLike, n_actions: int) -> Array:
     """The policy ``(..., S, A)`` that always takes the given actions ``(..., S)``.
 
+    Raises:
+        ValueError: for anything but whole numbers from 0 to ``n_actions - 1``.
+
     Example:
         >>> deterministic_policy([1, 0], 2)
         array([[0., 1.],
                [1., 0.]])
     """
-    policy: Array = np.eye(n_actions)[np.asarray(actions)]
-    return policy
+    n, chosen = check_count("n_actions", n_actions), as_array("actions", actions)
+    if chosen.dtype.kind not in "iu":
+        raise ValueError(f"actions has entries of type {chosen.dtype}; expected whole numbers")
+    if chosen.size and not 0 <= chosen.min() <= chosen.max() < n:
+        raise ValueError(
+            f"actions has entries from {chosen.min()} to {chosen.max()}; expected 0 to {n - 1}, as "
+            f"n_actions is {n}"
+        )
+    return np.asarray(chosen[..., None] == np.arange(n), dtype=np.float64)
 
 
 def enumerate_policies(mdp: MDP, max_policies: int = 100_000) -> Array:
@@ -276,6 +331,8 @@ def enumerate_policies(mdp: MDP, max_policies: int = 100_000) -> Array:
         >>> enumerate_policies(two_goal().mdp).shape
         (16, 4, 2)
     """
+    check_count("max_policies", max_policies)
+    check_mdp(mdp)
     shape = (mdp.n_states,) if mdp.horizon is None else (mdp.horizon, mdp.n_states)
     choices, total = int(np.prod(shape)), mdp.n_actions ** int(np.prod(shape))
     if total > max_policies:
@@ -288,18 +345,70 @@ def enumerate_policies(mdp: MDP, max_policies: int = 100_000) -> Array:
     return deterministic_policy(actions.reshape(total, *shape), mdp.n_actions)
 
 
+def check_type(name: str, value: Any, kind: type[Kind]) -> Kind:
+    """``value``, when it is of this class.
+
+    Raises:
+        WrongTypeError: when it is something else.
+    """
+    if not isinstance(value, kind):
+        wanted = f"{kind.__module__}.{kind.__qualname__}"
+        raise WrongTypeError(f"{name} is {value!r}; expected an instance of {wanted}")
+    return value
+
+
+def check_mdp(mdp: Any) -> MDP:
+    """``mdp``, when it is an :class:`MDP`.
+
+    Raises:
+        WrongTypeError: when it is something else.
+    """
+    return check_type("mdp", mdp, MDP)
+
+
+def check_mdps(mdps: Any, name: str = "mdp") -> list[MDP]:
+    """One MDP, or a sequence of them, as a list.
+
+    Raises:
+        WrongTypeError: when it is something else, naming the member that is.
+        ValueError: when there are none.
+    """
+    if isinstance(mdps, MDP):
+        return [mdps]
+    if not isinstance(mdps, Sequence) or isinstance(mdps, str):
+        raise WrongTypeError(f"{name} is {mdps!r}; expected an MDP, or a sequence of them")
+    if not mdps:
+        raise ValueError(f"{name} has no entries; expected an MDP, or a sequence of them")
+    return [check_type(f"{name}[{i}]", each, MDP) for i, each in enumerate(mdps)]
+
+
 def check_distribution(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """A copy of ``value`` as a float array that is a distribution along its last axis."""
+    """A copy of ``value`` as a float array that is a distribution along its last axis.
+
+    What has more axes than that is a policy, and an error names its state.
+    """
     array = check_array(name, value, shape).copy()
     if (array < 0).any():
-        raise ValueError(f"{name} has the negative entry {array.min():g}; probabilities are >= 0")
+        raise ValueError(
+            f"{name} has the negative entry {array.min():g}{_row(array, int(array.argmin()))}; "
+            "probabilities are >= 0"
+        )
     sums = array.sum(axis=-1, keepdims=True)
-    worst = float(sums.flat[np.argmax(np.abs(sums - 1.0))])
-    if abs(worst - 1.0) > SUM_TOLERANCE:
-        raise ValueError(f"{name} sums to {worst:.9g}; a distribution sums to 1")
+    worst = int(np.argmax(np.abs(sums - 1.0)))
+    if abs(sums.flat[worst] - 1.0) > SUM_TOLERANCE:
+        raise ValueError(
+            f"{name} sums to {sums.flat[worst]:.9g}{_row(sums, worst)}; a distribution sums to 1"
+        )
     array /= sums
     array.setflags(write=False)
     return array
+
+
+def _row(table: Array, entry: int) -> str:
+    """Where an entry of a policy is, in words; nothing where there is a single row."""
+    where = np.unravel_index(entry, table.shape)[:-1]
+    named = zip(("step", "state")[2 - len(where) :], where, strict=True)
+    return " in " * bool(where) + ", ".join(f"{axis} {i}" for axis, i in named)
 
 
 def check_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
@@ -315,30 +424,55 @@ def check_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
 
 def check_numbers(name: str, value: ArrayLike) -> Array:
     """``value`` as a float array; text, objects and complex numbers are refused, not converted."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from None
+    array = as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} has entries of type {array.dtype}; expected real numbers")
     return np.asarray(array, dtype=np.float64)
 
 
-def check_real(name: str, value: Any, least: float, *, open_end: bool = False) -> float:
-    """``value`` as a finite float, at least ``least``; above it where the end is open."""
-    sign = ">" if open_end else ">="
+def as_array(name: str, value: Any) -> NDArray[Any]:
+    """``value`` as an array of whatever it holds; of a torch tensor that wants gradients, too."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    if any(map(np.ma.is_masked, parts)):  # numpy would take what the mask hides
+        raise ValueError(f"{name} has masked entries; expected a number in place of each")
+    try:
+        return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from None
+
+
+def check_real(
+    name: str, value: Any, least: float, *, open_end: bool = False, most: float = np.inf
+) -> float:
+    """``value`` as a finite float from ``least`` (above it where the end is open) to ``most``."""
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    number = float(value) if is_real else float("nan")
-    if not np.isfinite(number) or number < least or (open_end and number == least):
-        raise ValueError(f"{name} is {value!r}; expected a finite number {sign} {least:g}")
-    return number
+    try:
+        number = float(value) if is_real else float("nan")
+    except OverflowError:  # a whole number of more than 308 digits
+        number = float("inf")
+    if np.isfinite(number) and least <= number <= most and not (open_end and number == least):
+        return number
+    wanted = f"a finite number {'>' if open_end else '>='} {least:g}"
+    if most < np.inf:
+        wanted = f"a number in {'(' if open_end else '['}{least:g}, {most:g}]"
+    raise ValueError(f"{name} is {value!r}; expected {wanted}")
 
 
-def check_count(name: str, value: Any) -> int:
-    """``value`` as a whole number, at least 1."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
-    return int(value)
+def check_count(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
+    """``value`` as a whole number from ``least`` to ``most``."""
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    count = int(value) if is_whole else least - 1
+    if least <= count <= most:
+        return count
+    end = f"most {most}" if count > most else f"least {least}"
+    raise ValueError(f"{name} is {value!r}; expected a whole number, at {end}")
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """``value`` as a boolean; text and numbers, which all count as true or false, are refused."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
 
 
 def check_sizes(name: str, value: Any) -> tuple[int, ...]:
@@ -346,6 +480,13 @@ def check_sizes(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, Iterable) or isinstance(value, str):
         raise ValueError(f"{name} is {value!r}; expected a sequence of whole numbers")
     return tuple(check_count(f"{name}[{i}]", size) for i, size in enumerate(value))
+
+
+def check_rng(rng: Any) -> np.random.Generator:
+    """``rng``, when it is a generator of numpy's."""
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng is {rng!r}; expected a numpy.random.Generator")
+    return rng
 
 
 def check_seed(seed: Any) -> np.random.Generator:
@@ -359,25 +500,27 @@ def check_seed(seed: Any) -> np.random.Generator:
     return np.random.default_rng(int(seed))
 
 
-def check_reward(mdp: MDP, reward: ArrayLike) -> Array:
+def check_reward(mdp: MDP, reward: ArrayLike, name: str = "reward") -> Array:
     """A reward table ``(S, A)``; zero in absorbing states where episodes end there."""
-    table = check_array("reward", reward, (mdp.n_states, mdp.n_actions))
+    check_mdp(mdp)
+    table = check_array(name, reward, (mdp.n_states, mdp.n_actions))
     if mdp.episodic and table[mdp.absorbing].any():
         state = int(np.flatnonzero(mdp.absorbing & table.any(axis=1))[0])
         raise ValueError(
-            f"reward is not 0 in the absorbing state {state}: with discount 1 and no horizon an "
+            f"{name} is not 0 in the absorbing state {state}: with discount 1 and no horizon an "
             "episode ends there; put the reward on the step that enters it"
         )
     return table
 
 
-def check_policy(mdp: MDP, policy: ArrayLike) -> Array:
+def check_policy(mdp: MDP, policy: ArrayLike, name: str = "policy") -> Array:
     """A policy ``(S, A)``, or ``(T, S, A)`` when the horizon is finite."""
-    array = check_numbers("policy", policy)
+    check_mdp(mdp)
+    array = check_numbers(name, policy)
     shape: tuple[int, ...] = (mdp.n_states, mdp.n_actions)
     if mdp.horizon is not None and array.ndim == 3:
         shape = (mdp.horizon, *shape)
-    return check_distribution("policy", array, shape)
+    return check_distribution(name, array, shape)
 
 
 def feature_matrix(mdp: MDP, features: Any) -> Array | sparse.csr_array:
@@ -391,6 +534,7 @@ def feature_matrix(mdp: MDP, features: Any) -> Array | sparse.csr_array:
     Raises:
         ValueError: for another shape, or an entry that is not finite.
     """
+    check_mdp(mdp)
     if sparse.issparse(features):
         return _sparse_features(mdp, features)
     array = check_numbers("features", features)
@@ -501,13 +645,6 @@ def _row_of(matrix: sparse.csr_array, entry: int, n_states: int) -> tuple[int, i
     row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
     action, state = divmod(row, n_states)
     return state, action
-
-
-def _check_discount(discount: Any) -> float:
-    is_real = isinstance(discount, numbers.Real) and not isinstance(discount, bool)
-    if not is_real or not 0.0 < float(discount) <= 1.0:
-        raise ValueError(f"discount is {discount!r}; expected a number in (0, 1]")
-    return float(discount)
 
 
 def _check_horizon(horizon: Any) -> int | None:

@@ -26,10 +26,14 @@ from irl_lib.mdp import (
     Array,
     check_array,
     check_distribution,
+    check_flag,
+    check_mdp,
+    check_mdps,
     check_numbers,
     check_policy,
     check_real,
     check_reward,
+    check_type,
     feature_matrix,
 )
 from irl_lib.planning import feature_expectations, occupancy, policy_value, value_iteration
@@ -73,7 +77,7 @@ def negative_log_likelihood(mdp: MDP, policy: ArrayLike, demos: Demonstrations) 
         ValueError: for bad arguments, or when a demonstrated action has probability zero.
     """
     pi = check_policy(mdp, policy)
-    demos.check(mdp)
+    check_type("demos", demos, Demonstrations).check(mdp)
     step = demos.steps()
     when = (step.time,) if pi.ndim == 3 else ()
     chosen = pi[(*when, step.state, step.action)]
@@ -184,7 +188,8 @@ def identifiability(
         >>> identifiability([near, far]).ambiguity  # the constants
         1
     """
-    problems = _fitting(mdps, per_step)
+    check_flag("state_only", state_only)
+    problems = _fitting(mdps, check_flag("per_step", per_step))
     phi = _design(problems[0], features, state_only)
     steps = problems[0].horizon if per_step else None
     share = check_real("tolerance", tolerance, 0.0, open_end=True)
@@ -201,9 +206,7 @@ def identifiability(
 
 
 def _fitting(mdps: MDP | Sequence[MDP], per_step: bool) -> list[MDP]:
-    problems = [mdps] if isinstance(mdps, MDP) else list(mdps)
-    if not problems or not all(isinstance(mdp, MDP) for mdp in problems):
-        raise ValueError(f"mdps is {mdps!r}; expected an MDP, or several")
+    problems = check_mdps(mdps, "mdps")
     first = problems[0]
     for i, mdp in enumerate(problems):
         shapes = (mdp.n_states, mdp.n_actions), (first.n_states, first.n_actions)
@@ -353,15 +356,12 @@ def _levelled(mdp: MDP, name: str, reward: ArrayLike) -> Array:
 
 def _expected_reward(mdp: MDP, name: str, reward: ArrayLike) -> Array:
     """A reward as ``(S, A)``: the next state averaged out where it depends on it."""
-    shape = (mdp.n_states, mdp.n_actions)
+    shape = (check_mdp(mdp).n_states, mdp.n_actions)
     table = check_numbers(name, reward)
     if table.ndim == 3:
         table = check_array(name, table, (*shape, mdp.n_states))
         table = np.einsum("sat,sat->sa", mdp.dense_transitions(), table)
-    try:
-        return check_reward(mdp, table)
-    except ValueError as error:
-        raise ValueError(str(error).replace("reward", name, 1)) from None
+    return check_reward(mdp, table, name)
 
 
 def epic_distance(
@@ -413,9 +413,7 @@ def epic_distance(
         True
     """
     cover = _coverage(coverage)
-    gamma = check_real("discount", discount, 0.0)
-    if gamma > 1.0:
-        raise ValueError(f"discount is {discount!r}; expected a number in [0, 1]")
+    gamma = check_real("discount", discount, 0.0, most=1.0)
     d_states = cover.sum(axis=(1, 2)) if states is None else states
     d_states = check_distribution("states", d_states, cover.shape[:1])
     d_actions = cover.sum(axis=(0, 2)) if actions is None else actions
@@ -436,7 +434,7 @@ def transition_coverage(mdp: MDP, policy: ArrayLike) -> Array:
     Raises:
         ValueError: for a bad policy, or more than 20 million transitions.
     """
-    _check_size("the coverage", mdp.n_states * mdp.n_actions, mdp.n_states)
+    _check_size("the coverage", check_mdp(mdp).n_states * mdp.n_actions, mdp.n_states)
     visits = occupancy(mdp, policy)
     return np.asarray((visits / visits.sum())[..., None] * mdp.dense_transitions())
 

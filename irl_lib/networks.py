@@ -5,6 +5,9 @@ r"""Neural networks: the one place in which a multilayer perceptron is built.
 it is shown, a state or a state and an action; :class:`MapRewardNet` one of a cell and the cells
 around it, which is a small convolution over a map.  Weights are drawn from a generator that is
 passed in; torch's global one is neither read nor moved.
+
+Policies and rewards take numbered states, too: a tensor of whole numbers is one of states, each of
+which becomes a one-hot vector, as in torch's own embeddings and losses.  Vectors are floats.
 """
 
 from __future__ import annotations
@@ -18,15 +21,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from irl_lib import spaces
 from irl_lib.mdp import (
     MDP,
     Array,
     check_array,
     check_count,
+    check_mdp,
     check_numbers,
     check_real,
+    check_rng,
     check_sizes,
+    check_type,
 )
+from irl_lib.trajectories import check_indices
 
 try:
     import torch
@@ -89,9 +97,12 @@ class PolicyNet(nn.Module):
         sd: fixed standard deviation of the Gaussian, in the unit of the actions; default: learned.
         centre: ``(d,)``, subtracted from each observation.
         scale: ``(d,)``, by which it is then divided.
+        observation_space: of the environment in which :meth:`act` is called (Gymnasium): it brings
+            observations to vectors, as :mod:`irl_lib.spaces` says; default: they are vectors.
+        action_space: likewise, a Box or Discrete; :meth:`act` clips a Gaussian's actions to it.
 
     Raises:
-        ValueError: naming a bad argument.
+        ValueError: naming a bad argument, or a space of another size.
 
     Implements: eq-bc-objective
 
@@ -117,12 +128,17 @@ class PolicyNet(nn.Module):
         sd: float | None = None,
         centre: ArrayLike | None = None,
         scale: ArrayLike | None = None,
+        observation_space: Any = None,
+        action_space: Any = None,
     ) -> None:
         super().__init__()
         self.n_inputs = check_count("n_inputs", n_inputs)
         self.hidden = check_sizes("hidden", hidden)
         self.discrete = n_actions is not None
         self.n_outputs = _outputs(n_actions, action_size, sd)
+        _check_space("observation_space", observation_space, self.n_inputs)
+        _check_space("action_space", action_space, self.n_outputs)
+        self.observation_space, self.action_space = observation_space, action_space
         self.body = mlp([self.n_inputs, *self.hidden, self.n_outputs], rng)
         _add_unit(self, self.n_inputs, centre, scale)
         if not self.discrete:
@@ -145,8 +161,13 @@ class PolicyNet(nn.Module):
         return f"PolicyNet({self.extra_repr()})"
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Logits ``(N, A)``, or means ``(N, m)``, for observations ``(N, d)``."""
-        output: Tensor = self.body((observations - self.centre) / self.scale)
+        """Logits ``(N, A)``, or means ``(N, m)``, for ``(N, d)`` observations or ``(N,)`` numbers.
+
+        Raises:
+            ValueError: for observations of another length, or numbers that are not below d.
+        """
+        vectors = _vectors("observations", observations, self.n_inputs)
+        output: Tensor = self.body((vectors - self.centre) / self.scale)
         return output
 
     def log_prob(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -155,6 +176,9 @@ class PolicyNet(nn.Module):
         Implements: eq-bc-objective
         """
         output = self(observations)
+        shape = output.shape[:1] if self.discrete else output.shape
+        if check_type("actions", actions, Tensor).shape != shape:
+            raise ValueError(f"actions has shape {tuple(actions.shape)}; expected {tuple(shape)}")
         if self.discrete:
             chosen = actions.long()[:, None]
             logs: Tensor = torch.log_softmax(output, dim=1).gather(1, chosen)[:, 0]
@@ -163,34 +187,62 @@ class PolicyNet(nn.Module):
         return -0.5 * (z**2 + LOG_2PI).sum(dim=1) - self.log_sd.sum()
 
     def probabilities(self, observations: ArrayLike) -> Array:
-        """``(N, A)``: the chances of the actions at observations ``(N, d)``, as numpy.
+        """``(N, A)``: the chances of the actions, as numpy.
+
+        Args:
+            observations: ``(N, d)``, or whole numbers ``(N,)`` from 0 to d - 1.
 
         Raises:
             ValueError: of a Gaussian policy, or for observations of another shape.
         """
         if not self.discrete:
             raise ValueError("a Gaussian policy has densities, not probabilities; use log_prob")
-        array = np.asarray(observations, dtype=np.float64)
-        array = check_array("observations", array, (len(array), self.n_inputs))
         with torch.no_grad():
-            logits = self(torch.tensor(array, dtype=self.scale.dtype)).double()
+            logits = self(self._rows("observations", np.asarray(observations))).double()
             return np.asarray(torch.softmax(logits, dim=1).numpy())
 
     def act(self, observation: ArrayLike, rng: np.random.Generator | None = None) -> Any:
-        """An action for one observation ``(d,)``: the most likely, or with ``rng`` a drawn one.
+        """An action for one observation: the most likely, or with ``rng`` a drawn one.
+
+        A Gaussian has no bounds, while the actions of most environments do.  Where the action space
+        is known, what falls outside is clipped to it, as Gymnasium's ``ClipAction`` and the
+        ``predict`` of Stable-Baselines3 do; :meth:`log_prob` is the density before that.
+
+        Args:
+            observation: ``(d,)``, a whole number from 0 to d - 1, or a member of the observation
+                space.
+            rng: draws the action.
 
         Returns:
-            An int, or a float array ``(m,)``.
+            An int, or a float array ``(m,)``, or of the action space's shape.
+
+        Raises:
+            ValueError: for another shape, or an entry that is not finite.
         """
+        if rng is not None:
+            check_rng(rng)
+        seen, space = observation, self.observation_space
+        if space is not None and getattr(seen, "shape", None) != (self.n_inputs,):
+            seen = spaces.entry("observation", space, seen)
+        array = np.asarray(seen)
+        if array.ndim:
+            array = check_array("observation", array, (self.n_inputs,))
         with torch.no_grad():
-            row = torch.as_tensor(np.asarray(observation), dtype=self.scale.dtype)
-            output = self(row[None])[0].double().numpy()
+            output = self(self._rows("observation", array[None]))[0].double().numpy()
         if self.discrete:
             return int(output.argmax()) if rng is None else _draw(output, rng)
-        noise: NDArray[np.float64] = np.zeros_like(output)
         if rng is not None:
-            noise = self.log_sd.detach().double().exp().numpy() * rng.standard_normal(len(output))
-        return output + noise
+            sd = self.log_sd.detach().double().exp().numpy()
+            output = output + sd * rng.standard_normal(len(output))
+        return output if self.action_space is None else spaces.clip(self.action_space, output)
+
+    def _rows(self, name: str, observations: NDArray[Any]) -> Tensor:
+        """Observations ``(N, d)`` or numbers ``(N,)`` for :meth:`forward`."""
+        if observations.ndim == 1:
+            return torch.tensor(check_indices(name, observations))
+        shape = (len(observations), self.n_inputs)
+        array = check_array(name, observations, shape)
+        return torch.tensor(array, dtype=self.scale.dtype)
 
 
 class RewardNet(nn.Module):
@@ -212,8 +264,8 @@ class RewardNet(nn.Module):
         >>> reward = RewardNet(3, torch.Generator().manual_seed(0))
         >>> reward
         RewardNet(3 inputs, hidden=(64, 64))
-        >>> reward(torch.zeros(10, 4, 3)).shape
-        torch.Size([10, 4])
+        >>> reward(torch.zeros(10, 4, 3)).shape, reward(torch.tensor([0, 2])).shape
+        (torch.Size([10, 4]), torch.Size([2]))
     """
 
     centre: Tensor
@@ -241,13 +293,13 @@ class RewardNet(nn.Module):
         return f"RewardNet({self.extra_repr()})"
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Rewards ``(...)`` of inputs ``(..., d)``.
+        """Rewards ``(...)`` of inputs ``(..., d)``, or of whole numbers ``(...)``.
 
         Raises:
-            ValueError: for inputs of another length.
+            ValueError: for inputs of another length, or numbers that are not below d.
         """
-        _check_width(inputs, self.n_inputs)
-        rewards: Tensor = self.body((inputs - self.centre) / self.scale)[..., 0]
+        vectors = _vectors("inputs", inputs, self.n_inputs)
+        rewards: Tensor = self.body((vectors - self.centre) / self.scale)[..., 0]
         return rewards
 
 
@@ -319,7 +371,7 @@ class MapRewardNet(nn.Module):
         Raises:
             ValueError: for another number of inputs, or a map of another shape.
         """
-        _check_width(inputs, self.n_inputs)
+        _check_width("inputs", inputs, self.n_inputs)
         size = math.prod(self.shape)
         if inputs.shape[-3:-1] != self.shape and inputs.shape[-2:-1] != (size,):
             raise ValueError(
@@ -360,8 +412,7 @@ def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
         >>> reward_table(world.mdp, net, world.features).shape
         (64, 5)
     """
-    if not isinstance(reward_net, nn.Module):
-        raise ValueError(f"reward_net is {reward_net!r}; expected a torch.nn.Module")
+    check_type("reward_net", reward_net, nn.Module)
     kind = next((each.dtype for each in reward_net.parameters()), torch.float64)
     with torch.no_grad():
         table = reward_tensor(mdp, reward_net, input_tensor(mdp, features).to(kind))
@@ -370,6 +421,7 @@ def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
 
 def input_tensor(mdp: MDP, features: ArrayLike) -> Tensor:
     """Features ``(S, d)`` or ``(S, A, d)``, checked, for a network."""
+    check_mdp(mdp)
     array = check_numbers("features", features)
     if array.ndim not in (2, 3) or array.shape[-1] == 0:
         raise ValueError(
@@ -386,7 +438,9 @@ def reward_tensor(mdp: MDP, reward_net: nn.Module, inputs: Tensor) -> Tensor:
     Raises:
         ValueError: when the network returns another shape, or no tensor.
     """
-    rewards: Tensor = reward_net(inputs)
+    check_mdp(mdp)
+    check_type("inputs", inputs, Tensor)
+    rewards: Tensor = check_type("reward_net", reward_net, nn.Module)(inputs)
     if not isinstance(rewards, Tensor):
         raise ValueError(f"reward_net returns {type(rewards).__name__}; expected a torch.Tensor")
     if rewards.shape != inputs.shape[:-1]:
@@ -438,13 +492,34 @@ def _add_unit(
     net.register_buffer("scale", torch.tensor(unit, dtype=torch.float32))
 
 
-def _check_width(inputs: Tensor, n_inputs: int) -> None:
+def _vectors(name: str, inputs: Tensor, n_inputs: int) -> Tensor:
+    """The vectors themselves, or one-hot ones of whole numbers."""
+    check_type(name, inputs, Tensor)
+    if inputs.is_floating_point() or inputs.dtype == torch.bool:
+        _check_width(name, inputs, n_inputs)
+        return inputs
+    if inputs.numel() and not 0 <= int(inputs.min()) <= int(inputs.max()) < n_inputs:
+        raise ValueError(
+            f"{name} has whole numbers from {int(inputs.min())} to {int(inputs.max())}; expected "
+            f"those of states, 0 to {n_inputs - 1}, or vectors of floats"
+        )
+    return nn.functional.one_hot(inputs.long(), n_inputs)
+
+
+def _check_width(name: str, inputs: Tensor, n_inputs: int) -> None:
+    check_type(name, inputs, Tensor)
     if inputs.ndim == 0 or inputs.shape[-1] != n_inputs:
         size = "none" if inputs.ndim == 0 else inputs.shape[-1]
         raise ValueError(
-            f"inputs has shape {tuple(inputs.shape)}, whose last size is {size}; the network was "
+            f"{name} has shape {tuple(inputs.shape)}, whose last size is {size}; the network was "
             f"made for n_inputs={n_inputs}"
         )
+
+
+def _check_space(name: str, space: Any, size: int) -> None:
+    found = None if space is None else spaces.width(name, space) or space.n
+    if found not in (None, size):
+        raise ValueError(f"{name} is {space}, of size {found}; the network was made for {size}")
 
 
 def _check_map_shape(shape: Any) -> tuple[int, int]:

@@ -18,6 +18,8 @@ All of it runs in log space.  Without a horizon the fixed point is found by Newt
 :math:`V - \mathcal{T}V`, which is policy iteration (soft or hard): each step is one sparse linear
 system.  Where every action has one outcome, every step costs and episodes end, planning is a
 shortest-path problem, and Dijkstra's algorithm gives Newton's method the solution to start from.
+Elsewhere it starts from the uniform policy; where that takes for ever to end an episode, from one
+that ends them soon.
 
 References: Ziebart (2010), chapter 6; Levine (2018), sections 2 and 3.
 """
@@ -26,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,22 +40,29 @@ from irl_lib.mdp import (
     MDP,
     Array,
     add_product,
+    check_mdp,
     check_policy,
     check_real,
     check_reward,
+    check_type,
     feature_matrix,
+    reachable,
 )
 
-DIRECT_LIMIT = 50_000  # states up to which a linear system is factorised rather than iterated
+DIRECT_LIMIT = 50_000  # states up to which a linear system is factorised without trying to iterate
+KRYLOV_STEPS = 100  # what an iteration gets for it beyond that: it needs few, or far too many
 BLOCK = 32_768  # states per block of a backup, so that its temporaries stay in cache
 TOLERANCE = 1e-14  # Bellman residual, relative to the largest value, of a fixed point
-TIE = 1e-12  # actions whose relative values differ by less are equally good
-MAX_SWEEPS = 1_000_000
+TIE = 1e-12  # actions are equally good if they differ by less, relative to what was added up
+ULPS = 8.0 * float(np.finfo(np.float64).eps)  # the least that rounding changes, likewise relative
 MAX_NEWTON_STEPS = 1_000
 STALLED = 1e-12  # the residual, likewise relative, that rounding may leave behind
 LOOKAHEAD = 50  # sweeps of value iteration between two linear systems of policy iteration,
 MANY = 1_000  # from this many states on: they cost a third of a system, and halve their number
-HUGE = 1e9  # steps' worth of reward: a value beyond is on its way to infinity
+PATIENCE = 1e8  # steps to the end, up to which the uniform policy is one to start from
+GROWING = 1.1  # as many steps as before, from which on round trips are not to be trusted
+LONGEST = 1e14  # steps to the end: a policy that takes more never ends, but for rounding
+SETTLED = 1e-3  # growth in a sweep, of the log of the chance to end soon, that is left alone
 
 
 class DivergenceError(ValueError):
@@ -143,6 +153,7 @@ def log_partition(mdp: MDP, plan: Plan) -> float:
 
     Implements: eq-partition-function
     """
+    _check_plan(mdp, plan, _finite(mdp))
     return float(_log_mean_exp(plan.v[0], mdp.initial))
 
 
@@ -211,7 +222,7 @@ def policy_value(mdp: MDP, policy: ArrayLike, reward: ArrayLike, temperature: fl
     if check_real("temperature", temperature, 0.0) > 0.0:
         gain += temperature * _entropy(pi)
     if mdp.horizon is None:
-        return _evaluate(mdp, pi, gain)
+        return _evaluate(mdp, pi, np.where(_ended(mdp), 0.0, gain))[0]
     v = np.zeros((mdp.horizon + 1, mdp.n_states))
     pi = np.broadcast_to(pi, (mdp.horizon, *table.shape))
     gain = np.broadcast_to(gain, (mdp.horizon, mdp.n_states))
@@ -258,7 +269,8 @@ def trajectory_occupancy(mdp: MDP, plan: Plan) -> Array:
     its first one.
     """
     horizon = _finite(mdp)
-    policy = plan.policy[:horizon]
+    _check_plan(mdp, plan, horizon)
+    policy = plan.policy
 
     def tilted_flow(t: int, x: Array) -> Array:
         return np.asarray(_tilted(mdp, plan.v[t + 1]).T @ x.ravel())
@@ -279,7 +291,9 @@ def feature_expectations(mdp: MDP, policy: ArrayLike, features: Any) -> Array:
     return np.asarray(feature_matrix(mdp, features).T @ occupancy(mdp, policy).ravel())
 
 
-def occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
+def occupancy_derivative(
+    mdp: MDP, plan: Plan, direction: ArrayLike, states: Array | None = None
+) -> Array:
     r"""How the occupancy of a soft plan at temperature 1 moves as the reward moves.
 
     This is the Hessian of :math:`\mathbb{E} V_0`, which the occupancy is the gradient of, applied
@@ -290,20 +304,24 @@ def occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) -> Array:
         mdp: S states, A actions.
         plan: from :func:`soft_value_iteration`.
         direction: ``(S, A)``, the change of the reward.
+        states: ``(S,)``, or with a horizon ``(T, S)`` not discounted, how often somebody else was
+            where: then it is the Fisher information of the actions of a soft-optimal agent there,
+            applied to the direction; default: where the plan goes.
 
     Returns:
         ``(S, A)``, the directional derivative.
     """
-    dr = check_reward(mdp, direction)
+    dr = check_reward(mdp, direction, "direction")
+    _check_plan(mdp, plan, mdp.horizon)
     if mdp.horizon is None:
-        return _stationary_derivative(mdp, plan, dr)
+        return _stationary_derivative(mdp, plan, dr, states)
     dlog = _log_policy_derivative(mdp, plan, _action_major_table(dr))
     total = np.zeros((mdp.n_actions, mdp.n_states))
     state, dstate = mdp.initial, np.zeros(mdp.n_states)
     for t in range(mdp.horizon):
         policy = plan.policy[t].T
         dx = dlog[t]
-        dx *= state
+        dx *= state if states is None else states[t]
         dx += dstate
         dx *= policy
         state = mdp.flow((policy * state).T)
@@ -319,7 +337,8 @@ def trajectory_occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) 
 
     It is the covariance, under the posterior, of visits and of the total reward in that direction.
     """
-    horizon, dr = _finite(mdp), _action_major_table(check_reward(mdp, direction))
+    horizon, dr = _finite(mdp), _action_major_table(check_reward(mdp, direction, "direction"))
+    _check_plan(mdp, plan, horizon)
     kernels = [_tilted(mdp, plan.v[t + 1]) for t in range(horizon)]
     dv = np.zeros((horizon + 1, mdp.n_states))
     ahead, dlog = np.empty((horizon, *dr.shape)), np.empty((horizon, *dr.shape))
@@ -352,13 +371,14 @@ def _log_policy_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
     return dlog
 
 
-def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
-    chain = _chain(mdp, plan.policy)
-    dv = _solve(chain, np.sum(plan.policy * dr, axis=1))
+def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array, states: Array | None) -> Array:
+    visited = _stationary_occupancy(mdp, plan.policy) if states is None else states
+    system = _System(_chain(mdp, plan.policy))
+    dv = system.solve(np.sum(plan.policy * dr, axis=1))
     dlog = dr + mdp.discount * mdp.expect(dv) - dv[:, None]
-    x = _stationary_occupancy(mdp, plan.policy)[:, None] * plan.policy
+    x = visited[:, None] * plan.policy
     dx = x * (dlog - np.sum(plan.policy * dlog, axis=1, keepdims=True))
-    dstate = _solve(chain, mdp.discount * mdp.flow(dx), transposed=True)
+    dstate = system.solve(mdp.discount * mdp.flow(dx), transposed=True)
     if mdp.episodic:
         dstate[mdp.absorbing] = 0.0
         dx[mdp.absorbing] = 0.0
@@ -386,7 +406,19 @@ def _plan(mdp: MDP, reward: Array, temperature: float, keep_q: bool = True) -> P
         np.copyto(q, table)
         add_product(matrix, v if discount == 1.0 else discount * v, q.ravel())
 
-    return _backward(mdp, mdp.horizon, q_of, temperature, keep_q)
+    plan = _backward(mdp, mdp.horizon, q_of, temperature, keep_q)
+    if not temperature:
+        _choose(mdp, reward, plan)
+    return plan
+
+
+def _choose(mdp: MDP, reward: Array, plan: Plan) -> None:
+    """Fill the policy of a hard plan with a horizon: the first of equally good actions."""
+    scales, steps = _Scales.of(mdp, reward), 0.0
+    for q, policy in zip(plan.q[::-1], plan.policy[::-1], strict=True):
+        steps = 1.0 + mdp.discount * steps
+        best = scales.within(mdp, steps).ties(q.T).argmax(axis=0)
+        np.equal(np.arange(mdp.n_actions)[:, None], best, out=policy.T, casting="unsafe")
 
 
 def _backward(
@@ -404,36 +436,107 @@ def _backward(
     for t in reversed(range(horizon)):
         step = q[t if keep_q else 0]
         q_of(t, v[t + 1], step)
-        soft_max(step, temperature, policy[t], v[t])
+        soft_max(step, temperature, policy[t] if temperature else None, v[t])
     q = q[: horizon if keep_q else 0]
     return Plan(q.transpose(0, 2, 1), v, policy.transpose(0, 2, 1))
 
 
 def _fixed_point(mdp: MDP, reward: Array, temperature: float) -> Plan:
-    """Newton's method on v - Tv, from the value of a policy: it never decreases."""
-    policy = np.full((mdp.n_states, mdp.n_actions), 1.0 / mdp.n_actions)
-    v, last = _along_shortest_paths(mdp, reward, temperature), np.inf
+    v = _along_shortest_paths(mdp, reward, temperature)
+    if temperature:
+        return _soft_policy_iteration(mdp, reward, temperature, v)
+    scales = _Scales.of(mdp, reward)
+    if v is None:
+        return _policy_iteration(mdp, reward, scales)
+    plan = _greedy(mdp, reward, v, 0.0)
+    best = scales.within(mdp, LONGEST).ties(plan.q.T)
+    return plan._replace(policy=_that_ends(mdp, best))
+
+
+def _soft_policy_iteration(
+    mdp: MDP, reward: Array, temperature: float, v: Array | None
+) -> Plan:
+    """Newton's method on v - Tv; from the value of a policy on, it never decreases.
+
+    Where a round trip pays, entropy included, policies make ever more of it, and more steps: at
+    least e times as many as the last one where it just breaks even, and then the residual, which
+    shrinks as the steps grow, says nothing.
+    """
+    last, before, steps = np.inf, np.inf, 0.0
+    if v is None:
+        _, v, steps = _start(mdp, reward, temperature)
     for _ in range(MAX_NEWTON_STEPS):
-        v = _value_of(mdp, policy, reward, temperature) if v is None else v
-        if v is None:
-            break
         plan = _greedy(mdp, reward, v, temperature)
         residual = float(np.abs(plan.v - v).max(initial=0.0, where=~_ended(mdp)))
-        scale = max(1.0, float(np.abs(v).max()))
+        scale = max(temperature, float(np.abs(reward).max()), float(np.abs(v).max()))
         # The residual falls quadratically until rounding stops it.
-        if residual <= TOLERANCE * scale or last <= residual <= STALLED * scale:
-            return plan if temperature else plan._replace(policy=_that_ends(mdp, plan))
-        better = _improve(policy, _look_ahead(mdp, reward, plan, temperature), temperature)
+        small = residual <= TOLERANCE * scale or last <= residual <= STALLED * scale
+        if small and steps <= GROWING * before:
+            return plan
+        last, before = residual, steps
+        v, steps = _value_of(mdp, plan.policy, reward, temperature)
+    raise _divergence(mdp, reward, temperature)
+
+
+def _policy_iteration(mdp: MDP, reward: Array, scales: _Scales) -> Plan:
+    """The same without entropy.
+
+    A state leaves its action only for a better one.  So the policy ends every episode that the
+    previous one ended, or has found a round trip that pays; and rounding can't make it cycle.
+    """
+    policy, v, steps = _start(mdp, reward, 0.0)
+    last = np.inf
+    for _ in range(MAX_NEWTON_STEPS):
+        plan, seen = _greedy(mdp, reward, v, 0.0), scales.within(mdp, steps, v)
+        better = _improve(policy, _look_ahead(mdp, reward, plan), seen)
         if np.array_equal(better, policy):  # seen from afar a small gain can pass for a tie
-            better = _improve(policy, plan, temperature)
-        policy, v, last = better, None, residual
+            better = _improve(policy, plan, seen)
+        residual, scale = float((plan.v - v).max()), float(np.abs(v).max())
+        stalled = last <= residual <= STALLED * scale
+        if stalled or np.array_equal(better, policy):
+            best = seen.ties(plan.q.T) | (policy.T > 0.0)
+            return plan._replace(policy=_that_ends(mdp, best))
+        policy, last = better, residual
+        v, steps = _value_of(mdp, policy, reward, 0.0)
+    raise _divergence(mdp, reward, 0.0)
+
+
+def _divergence(mdp: MDP, reward: Array, temperature: float) -> DivergenceError:
     kind = "soft value" if temperature else "value"
-    raise DivergenceError(
+    return DivergenceError(
         f"the {kind} does not converge for this reward (entries from {reward.min():g} to "
         f"{reward.max():g}): with discount {mdp.discount:g} and no horizon, going on for ever "
         "gains more than it costs; lower the reward, the discount or the temperature, or give a "
         "horizon"
     )
+
+
+def _start(mdp: MDP, reward: Array, temperature: float) -> tuple[Array, Array, float]:
+    """A policy, its value and its steps: the uniform one, or one that ends sooner."""
+    policy = np.full((mdp.n_states, mdp.n_actions), 1.0 / mdp.n_actions)
+    try:
+        v, steps = _value_of(mdp, policy, reward, temperature)
+    except DivergenceError:
+        steps = np.inf
+    if mdp.episodic and steps > PATIENCE:
+        policy = _hasty(mdp)
+        v, steps = _value_of(mdp, policy, reward, temperature)
+    return policy, v, steps
+
+
+def _hasty(mdp: MDP) -> Array:
+    """A deterministic policy that ends every episode, and soon: for a good E exp(-T / PATIENCE).
+
+    The log of that is improved from the chance of the likeliest way on, by value iteration.  Each
+    of these bounds can be had: the policy that is greedy for it does as well, or better.
+    """
+    ahead = -_distance_to_end(mdp, 1.0 / PATIENCE - np.log(mdp.transposed.data))
+    while True:
+        q = _log_expect_exp(mdp, ahead) - 1.0 / PATIENCE
+        new = np.where(mdp.absorbing, 0.0, q.max(axis=0))
+        if (new - ahead).max() < SETTLED:
+            return np.equal(np.arange(mdp.n_actions), q.argmax(axis=0)[:, None]).astype(float)
+        ahead = new
 
 
 def _along_shortest_paths(mdp: MDP, reward: Array, temperature: float) -> Array | None:
@@ -445,34 +548,38 @@ def _along_shortest_paths(mdp: MDP, reward: Array, temperature: float) -> Array 
     certain = bool((mdp.matrix.data == 1.0).all())
     if not (mdp.episodic and certain and reward.max() <= 0.0):
         return None
-    v = -_distance_to_end(mdp, -reward)
-    if not temperature or mdp.n_states > DIRECT_LIMIT:
-        return None if temperature else v
+    lengths = _action_major_table(-reward).ravel()[mdp.transposed.indices]
+    v = -_distance_to_end(mdp, lengths)
+    if not temperature:
+        return v
     hard = _greedy(mdp, reward, v, 0.0)
     weights = np.exp((hard.q - hard.v[:, None]) / temperature)
+    system = _System(_chain(mdp, weights))
     try:
-        z = _solve(_chain(mdp, weights), mdp.absorbing.astype(np.float64))
+        z = system.solve(mdp.absorbing.astype(np.float64))
+        steps = system.solve(np.where(mdp.absorbing, 0.0, z)) / z
     except ValueError:
         return None
-    return v + temperature * np.log(z) if np.isfinite(z).all() and z.min() > 0.5 else None
+    exists = z.min() > 0.5 and np.abs(steps).max() < LONGEST
+    return v + temperature * np.log(z) if exists else None
 
 
-def _distance_to_end(mdp: MDP, length: Array) -> Array:
-    """``(S,)``: the length of a shortest path to an absorbing state, steps being ``(S, A)`` long.
+def _distance_to_end(mdp: MDP, lengths: Array) -> Array:
+    """``(S,)``: the length of a shortest path to an absorbing state.
 
-    Dijkstra's algorithm starts from all absorbing states at once, and goes backwards.
+    Dijkstra's algorithm starts from all absorbing states at once, and goes backwards.  Lengths are
+    those of the entries of ``mdp.transposed``: column a * S + s of row s' is a step from s to s'.
     """
-    arriving = mdp.transposed  # row s' has an entry in column a * S + s for every step s to s'
-    lengths = _action_major_table(length).ravel()[arriving.indices]
+    arriving = mdp.transposed
     parts = (lengths, arriving.indices % mdp.n_states, arriving.indptr)
     graph = sparse.csr_array(parts, shape=(mdp.n_states, mdp.n_states))
     ends = np.flatnonzero(mdp.absorbing)
     return np.asarray(csgraph.dijkstra(graph, indices=ends, min_only=True))
 
 
-def _look_ahead(mdp: MDP, reward: Array, plan: Plan, temperature: float) -> Plan:
-    """The hard plan after some sweeps of value iteration more, for large discounted problems."""
-    if temperature or mdp.episodic or mdp.n_states < MANY:
+def _look_ahead(mdp: MDP, reward: Array, plan: Plan) -> Plan:
+    """The plan after some sweeps of value iteration more, for large discounted problems."""
+    if mdp.episodic or mdp.n_states < MANY:
         return plan
     v = plan.v
     for _ in range(LOOKAHEAD):
@@ -480,17 +587,18 @@ def _look_ahead(mdp: MDP, reward: Array, plan: Plan, temperature: float) -> Plan
     return _greedy(mdp, reward, v, 0.0)
 
 
-def _value_of(mdp: MDP, policy: Array, reward: Array, temperature: float) -> Array | None:
-    """The value of a policy, entropy included; None where it is not finite."""
+def _value_of(
+    mdp: MDP, policy: Array, reward: Array, temperature: float
+) -> tuple[Array, float]:
+    """The value of a policy, entropy included, and the most steps to its end."""
     gain = np.sum(policy * reward, axis=1) + temperature * _entropy(policy)
     try:
-        v = _evaluate(mdp, policy, gain)
+        return _evaluate(mdp, policy, gain)
     except ValueError:  # improved so often that it no longer ends
-        return None
-    return v if np.abs(v).max() < HUGE * max(1.0, float(np.abs(reward).max())) else None
+        raise _divergence(mdp, reward, temperature) from None
 
 
-def _that_ends(mdp: MDP, plan: Plan) -> Array:
+def _that_ends(mdp: MDP, best: NDArray[np.bool_]) -> Array:
     """A deterministic policy among the best actions; where episodes end, one that ends them.
 
     Equally good actions need not be equally good together: round and round for nothing, each step
@@ -498,52 +606,91 @@ def _that_ends(mdp: MDP, plan: Plan) -> Array:
     first best action that can lead to a state that has one already, beginning with the absorbing
     ones.
     """
-    if not mdp.episodic or _ends(mdp, plan.policy):
-        return plan.policy
-    best = _ties(plan.q.T, plan.v)
-    choice, done = plan.policy.argmax(axis=1), mdp.absorbing
+    choice = best.argmax(axis=0)
+    first = np.equal(np.arange(mdp.n_actions), choice[:, None]).astype(np.float64)
+    if not mdp.episodic or _ends(mdp, _chain(mdp, first)).all():
+        return first
+    done = mdp.absorbing
     while True:
         leads = best & (_action_major_table(mdp.expect(done.astype(np.float64))) > 0.0)
         new = leads.any(axis=0) & ~done
         if not new.any():
-            return np.asarray(np.arange(mdp.n_actions) == choice[:, None], dtype=np.float64)
+            return np.equal(np.arange(mdp.n_actions), choice[:, None]).astype(np.float64)
         choice = np.where(new, leads.argmax(axis=0), choice)
         done = done | new
 
 
-def _ends(mdp: MDP, policy: Array) -> bool:
-    """Whether a deterministic policy can reach an absorbing state from everywhere."""
-    rows = policy.argmax(axis=1) * mdp.n_states + np.arange(mdp.n_states)
-    ends = np.flatnonzero(mdp.absorbing)
-    back = mdp.matrix[rows].T
-    steps = csgraph.dijkstra(back, indices=ends, min_only=True, unweighted=True)
-    return bool(np.isfinite(steps).all())
-
-
 def _greedy(mdp: MDP, reward: Array, v: Array, temperature: float) -> Plan:
+    """``q``, the next ``v``, and the soft policy; at temperature zero that is left open."""
     q = _action_major_table(reward) + mdp.discount * _action_major_table(mdp.expect(v))
     policy, new = np.empty_like(q), np.empty(mdp.n_states)
-    _soft_max(q, temperature, policy, new)
+    _soft_max(q, temperature, policy if temperature else None, new)
     if mdp.episodic:
         new[mdp.absorbing] = 0.0
     return Plan(q.T, new, policy.T)
 
 
-def _improve(previous: Array, plan: Plan, temperature: float) -> Array:
-    """The next policy to evaluate.
+def _improve(previous: Array, plan: Plan, scales: _Scales) -> Array:
+    """The next deterministic policy to evaluate: each state's best action, where one is better."""
+    q, error = plan.q.T, scales.errors(plan.q.T)
+    least = np.where(scales.worse, -np.inf, q - error)
+    better = least.max(axis=0) > np.sum(previous.T * (q + error), axis=0)
+    best = np.equal(np.arange(len(q)), least.argmax(axis=0)[:, None])
+    return np.where(better[:, None], best, previous)
 
-    A hard one leaves an action only for a better one: then it ends every episode that the previous
-    one ended, and rounding can't make the iteration cycle.
+
+class _Scales(NamedTuple):
+    """What the values of actions are compared with, to tell a difference from rounding.
+
+    Values q are sums, and rounding is relative to the sums of absolute rewards.  Where rewards
+    have one sign, that is abs(q).  Where they haven't, it is at most 2 M - q if no sum exceeds M,
+    and 2 M + q if none is below -M.  Discounted values that have much in common (a large constant)
+    can be told apart better than that: relative to their spread.
     """
-    if temperature:
-        return plan.policy
-    kept = np.sum(previous * plan.q, axis=1)
-    better = plan.v > kept + TIE * np.maximum(1.0, np.abs(plan.v))
-    return np.where(better[:, None], plan.policy, previous)
+
+    high: float
+    """``2 M`` of the former; 0 where no reward is positive."""
+    low: float
+    """``2 M`` of the latter; 0 where no reward is negative."""
+    worse: NDArray[np.bool_]
+    """``(A, S)``: actions that lead where another one leads, for less."""
+    spread: float = np.inf
+
+    @classmethod
+    def of(cls, mdp: MDP, reward: Array) -> _Scales:
+        """The scales of one step."""
+        table, worse = _action_major_table(reward), np.zeros(reward.T.shape, dtype=bool)
+        probe = np.random.default_rng(0).random(mdp.n_states)
+        place = _action_major_table(mdp.expect(probe))  # equal rows give equal numbers
+        for a, pays in enumerate(table):
+            more = pays - table > TIE * np.maximum(np.abs(pays), np.abs(table))
+            worse |= (place == place[a]) & more
+        high, low = max(0.0, float(table.max())), max(0.0, -float(table.min()))
+        return cls(2.0 * high, 2.0 * low, worse)
+
+    def within(self, mdp: MDP, steps: float, v: Array | None = None) -> _Scales:
+        """The scales of so many steps."""
+        spread = np.inf
+        if v is not None and not mdp.episodic:
+            spread = 0.5 * max(self.high, self.low) + float(v.max() - v.min())
+        return self._replace(high=steps * self.high, low=steps * self.low, spread=spread)
+
+    def errors(self, q: Array) -> Array:
+        """``(A, S)``: by how much rounding may have moved action-major ``q``."""
+        size = np.minimum(self.high - q, self.low + q)
+        return np.asarray(TIE * np.minimum(size, self.spread) + ULPS * np.abs(q))
+
+    def ties(self, q: Array) -> NDArray[np.bool_]:
+        """``(A, S)``: the actions that are as good as the best, but for rounding."""
+        error = self.errors(q)
+        return np.asarray((q + error >= (q - error).max(axis=0)) & ~self.worse)
 
 
 def _soft_max(q: Array, temperature: float, policy: Array | None, v: Array) -> None:
-    """Fill ``v`` with the log-sum-exp over actions of action-major ``(A, S)`` q, and ``policy``."""
+    """Fill ``v`` with the log-sum-exp over actions of action-major ``(A, S)`` q, and ``policy``.
+
+    At temperature zero it is the largest one, and there is no policy to fill.
+    """
     of_block = _of_block(temperature)
     for i in range(0, v.size, BLOCK):
         block = slice(i, i + BLOCK)
@@ -570,16 +717,8 @@ def _soft_max_of_block(q: Array, temperature: float, policy: Array | None, v: Ar
     np.add(best, total, out=v)
 
 
-def _max_of_block(q: Array, _temperature: float, policy: Array | None, v: Array) -> None:
+def _max_of_block(q: Array, _temperature: float, _policy: Array | None, v: Array) -> None:
     np.maximum.reduce(q, axis=0, out=v)
-    if policy is not None:
-        first = _ties(q, v).argmax(axis=0)
-        np.equal(np.arange(len(q))[:, None], first, out=policy, casting="unsafe")
-
-
-def _ties(q: Array, best: Array) -> NDArray[np.bool_]:
-    """``(A, S)``: the actions that are as good as the best, but for rounding."""
-    return np.asarray(q >= best - TIE * np.maximum(1.0, np.abs(best)))
 
 
 def _entropy(policy: Array) -> Array:
@@ -643,52 +782,116 @@ def _log_mean_exp(v: Array, weights: Array) -> float:
 # --- linear systems ---------------------------------------------------------------------------
 
 
-def _chain(mdp: MDP, policy: Array) -> sparse.csc_array:
+def _chain(mdp: MDP, policy: Array) -> sparse.csr_array:
     """``(S, S)``: gamma P_pi, without the steps after the end of an episode."""
-    chain = mdp.discount * mdp.policy_matrix(policy)
     if mdp.episodic:
-        chain = sparse.diags_array((~mdp.absorbing).astype(np.float64)) @ chain
-    return sparse.csc_array(chain)
+        return mdp.policy_matrix(np.where(mdp.absorbing[:, None], 0.0, policy))
+    return mdp.discount * mdp.policy_matrix(policy)
 
 
-def _evaluate(mdp: MDP, policy: Array, gain: Array) -> Array:
-    return _solve(_chain(mdp, policy), np.where(_ended(mdp), 0.0, gain))
+def _ends(mdp: MDP, chain: sparse.csr_array) -> NDArray[np.bool_]:
+    """``(S,)``: the states from which a policy can end the episode."""
+    return reachable(chain.T.tocsr(), mdp.absorbing)
+
+
+def _check_ends(never: NDArray[np.bool_]) -> None:
+    lost = np.flatnonzero(never)
+    if lost.size:
+        raise ValueError(
+            f"the policy never reaches an absorbing state from state {lost[0]} (and "
+            f"{lost.size - 1} more), so that its value without horizon and discount is not finite"
+        )
+
+
+def _check_steps(steps: Array) -> None:
+    if not np.abs(steps).max() < LONGEST:
+        raise ValueError(
+            f"the policy takes more than {LONGEST:g} steps to an absorbing state, so that its value "
+            "without horizon and discount is beyond what floating-point numbers resolve"
+        )
+
+
+def _evaluate(mdp: MDP, policy: Array, gain: Array) -> tuple[Array, float]:
+    """The value of a policy that gains ``(S,)``, and how many steps it counts at most."""
+    chain = _chain(mdp, policy)
+    if not mdp.episodic:
+        left = 1.0 - mdp.discount
+        return _System(chain).solve(gain, row_sum=left), 1.0 / left
+    _check_ends(~_ends(mdp, chain))
+    live = ~mdp.absorbing
+    v, steps = _System(chain).solve(np.column_stack([gain * live, live])).T
+    _check_steps(steps)
+    return v, float(steps.max())
 
 
 def _stationary_occupancy(mdp: MDP, policy: Array) -> Array:
-    states = _solve(_chain(mdp, policy), mdp.initial, transposed=True)
-    return np.where(_ended(mdp), 0.0, states)
+    chain = _chain(mdp, policy)
+    if not mdp.episodic:
+        return _System(chain).solve(mdp.initial, transposed=True)
+    never = ~_ends(mdp, chain)
+    if never.any():  # which is no matter where it never comes
+        _check_ends(never & reachable(chain, mdp.initial > 0.0))
+        chain = _chain(mdp, np.where(never[:, None], 0.0, policy))
+    states = _System(chain).solve(mdp.initial, transposed=True)
+    _check_steps(states)
+    return np.where(mdp.absorbing, 0.0, states)
 
 
-def _solve(chain: sparse.csc_array, right: Array, transposed: bool = False) -> Array:
-    """Solves (I - chain) x = right, or its transpose; one step of iterative refinement."""
-    if chain.shape[0] > DIRECT_LIMIT:
-        return _sweep(chain.T.tocsr() if transposed else chain.tocsr(), right)
-    system = sparse.csc_array(sparse.eye_array(chain.shape[0], format="csc") - chain)
-    try:
+class _System:
+    """I - chain, factorised at most once."""
+
+    def __init__(self, chain: sparse.csr_array) -> None:
+        self.matrix = sparse.csc_array(sparse.eye_array(chain.shape[0], format="csr") - chain)
+
+    @cached_property
+    def _factors(self) -> Any:
         # Diagonally dominant, and steps mostly lead to where others lead back from: an order for
         # symmetric patterns, without pivoting, leaves half the fill.
-        factors = linalg.splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
-    except RuntimeError:
-        raise ValueError(
-            "the policy never reaches an absorbing state from some state, so that its value "
-            "without horizon and discount is not finite"
-        ) from None
-    side = "T" if transposed else "N"
-    x = factors.solve(right, side)
-    matrix = system.T if transposed else system
-    return np.asarray(x + factors.solve(right - matrix @ x, side))
+        try:
+            return linalg.splu(self.matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
+        except RuntimeError:
+            raise ValueError(
+                "the policy's chain is singular but for rounding: it (almost) never ends"
+            ) from None
+
+    def solve(self, right: Array, transposed: bool = False, row_sum: float = 0.0) -> Array:
+        """x with matrix @ x = right, or its transpose's; one step of iterative refinement.
+
+        If what each row of the matrix sums to is known, a part of x that is the same everywhere
+        costs no accuracy.
+        """
+        matrix = self.matrix.T if transposed else self.matrix
+        if len(right) > DIRECT_LIMIT:
+            x = _iterate(matrix.tocsr(), right)
+            if x is not None:
+                return x
+        side = "T" if transposed else "N"
+        x = self._factors.solve(right, side)
+        level = 0.5 * (x.max() + x.min()) if row_sum else 0.0
+        x -= level
+        x += self._factors.solve(right - row_sum * level - matrix @ x, side)
+        return np.asarray(x + level)
 
 
-def _sweep(matrix: sparse.csr_array, right: Array) -> Array:
-    x = right.copy()
-    for _ in range(MAX_SWEEPS):
-        new: Array = right + matrix @ x
-        change, scale = float(np.abs(new - x).max()), max(1.0, float(np.abs(new).max()))
-        x = new
-        if change <= TOLERANCE * scale:
+def _iterate(matrix: sparse.csr_array, right: Array) -> Array | None:
+    """The same by Krylov's method; None where it doesn't settle.
+
+    Where chains mix fast it settles soon, and factors would fill up; where they don't, states have
+    few neighbours in common with those far away, and factors have little fill.
+    """
+    if right.ndim == 2:
+        columns = [_iterate(matrix, column) for column in right.T]
+        return None if any(x is None for x in columns) else np.column_stack(columns)
+    x = np.zeros_like(right)
+    for _ in range(4):
+        missing = right - matrix @ x
+        if np.abs(missing).max() <= TOLERANCE * max(np.abs(x).max(), np.abs(right).max()):
             return x
-    raise ValueError(f"the values did not settle in {MAX_SWEEPS} sweeps: lower the discount")
+        more, failed = linalg.bicgstab(matrix, missing, rtol=1e-10, maxiter=KRYLOV_STEPS)
+        if failed:
+            return None
+        x += more
+    return None
 
 
 def _ended(mdp: MDP) -> Any:
@@ -700,7 +903,15 @@ def _action_major_table(table: Array) -> Array:
     return np.ascontiguousarray(table.T)
 
 
+def _check_plan(mdp: MDP, plan: Plan, horizon: int | None) -> None:
+    shape = (() if horizon is None else (horizon,)) + (mdp.n_states, mdp.n_actions)
+    found = np.shape(check_type("plan", plan, Plan).policy)
+    if found != shape:
+        raise ValueError(f"plan has a policy of shape {found}; expected {shape}, that of the MDP")
+
+
 def _finite(mdp: MDP) -> int:
+    check_mdp(mdp)
     if mdp.horizon is None:
         raise ValueError(
             "horizon is None: a distribution over trajectories needs a finite one; "

@@ -16,8 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from irl_lib.mdp import (
+    Array,
+    as_array,
+    check_array,
+    check_count,
+    check_numbers,
+    check_real,
+    check_type,
+)
 from irl_lib.worlds.base import World
 from irl_lib.worlds.point_maze import Maze
 from irl_lib.worlds.roads import ROAD_TYPES, RoadNetwork
@@ -97,20 +106,18 @@ def figure(
     Raises:
         ValueError: for sizes that are not above 0.
     """
-    tall = 0.75 * width / max(columns, 1) * rows if height is None else height
-    if columns < 1 or rows < 1 or not (width > 0.0 and tall > 0.0):
-        raise ValueError(
-            f"columns, rows, width and height are {columns}, {rows}, {width}, {height}; "
-            "expected numbers above 0"
-        )
+    columns, rows = check_count("columns", columns), check_count("rows", rows)
+    wide = check_real("width", width, 0.0, open_end=True)
+    tall = 0.75 * wide / columns * rows if height is None else height
+    tall = check_real("height", tall, 0.0, open_end=True)
     with mpl.rc_context(STYLE):
-        fig = BookFigure(figsize=(width, tall), layout="constrained")
+        fig = BookFigure(figsize=(wide, tall), layout="constrained")
         return fig, fig.subplots(rows, columns, subplot_kw={"axes_class": BookAxes}, **options)
 
 
 def shades(n: int) -> list[Any]:
     """``n`` colours from light to dark, for curves that have an order."""
-    return [mpl.colormaps["cividis_r"](x) for x in np.linspace(0.2, 1.0, n)]
+    return [mpl.colormaps["cividis_r"](x) for x in np.linspace(0.2, 1.0, check_count("n", n))]
 
 
 class BookFigure(Figure):
@@ -152,8 +159,9 @@ def heatmap(ax: Any, world: World, values: ArrayLike, label: str = "", **options
     Raises:
         ValueError: when there is not one value per state.
     """
-    x, y = np.asarray(world.positions, dtype=np.float64).T
-    flat = np.asarray(values, dtype=np.float64)
+    check_type("ax", ax, Axes)
+    x, y = _positions(world).T
+    flat = check_numbers("values", values)
     if flat.shape != x.shape:
         raise ValueError(f"values has shape {flat.shape}; expected {x.shape}, one for each state")
     left, bottom = x.min(), y.min()
@@ -163,7 +171,7 @@ def heatmap(ax: Any, world: World, values: ArrayLike, label: str = "", **options
     edges = left - 0.5 + np.arange(width + 1), bottom - 0.5 + np.arange(height + 1)
     mesh = ax.pcolormesh(*edges, table, **({"cmap": "cividis"} | options))
     _bare(ax)
-    if label:
+    if check_type("label", label, str):
         ax.figure.colorbar(mesh, ax=ax, label=label, shrink=0.8)
     return mesh
 
@@ -174,12 +182,9 @@ def arrows(ax: Any, world: World, policy: ArrayLike, color: str = "white", **opt
     Raises:
         ValueError: when the policy has another shape.
     """
-    mdp, where = world.mdp, np.asarray(world.positions, dtype=np.float64)
-    table = np.asarray(policy, dtype=np.float64)
-    if table.shape != (mdp.n_states, mdp.n_actions):
-        raise ValueError(
-            f"policy has shape {table.shape}; expected {(mdp.n_states, mdp.n_actions)}"
-        )
+    _check_canvas(ax, color)
+    where, mdp = _positions(world), world.mdp
+    table = check_array("policy", policy, (mdp.n_states, mdp.n_actions))
     move = np.asarray(mdp.policy_matrix(table) @ where) - where
     kept = np.linalg.norm(move, axis=1) > 1e-3
     move /= max(float(np.linalg.norm(move, axis=1).max()), 1e-3)
@@ -195,10 +200,14 @@ def trajectories(
     spread: float = 0.12,
 ) -> None:
     """Draw paths of states, each a little beside the others, with a dot where it ends."""
-    where = np.asarray(world.positions, dtype=np.float64)
+    _check_canvas(ax, color)
+    where, aside = _positions(world), check_real("spread", spread, 0.0)
+    if isinstance(states, str) or not np.iterable(states):
+        raise ValueError(f"states is {states!r}; expected a sequence of paths")
     for i, path in enumerate(states):
         angle = 2.4 * i  # the golden angle: neighbours are far apart
-        points = where[np.asarray(path)] + spread * np.array([np.cos(angle), np.sin(angle)])
+        points = where[_path(f"states[{i}]", path, len(where))]
+        points = points + aside * np.array([np.cos(angle), np.sin(angle)])
         ax.plot(*points.T, color=color, alpha=0.6, linewidth=1.5)
         ax.plot(*points[-1], "o", color=color, markersize=4)
 
@@ -215,7 +224,9 @@ def road_map(ax: Any, network: RoadNetwork, smallest: str = "street", **options:
     Raises:
         ValueError: when ``smallest`` is no type of road.
     """
-    if smallest not in ROAD_TYPES:
+    check_type("ax", ax, Axes)
+    check_type("network", network, RoadNetwork)
+    if not isinstance(smallest, str) or smallest not in ROAD_TYPES:
         raise ValueError(f"smallest is {smallest!r}; expected one of {', '.join(ROAD_TYPES)}")
     points = network.positions / 1000.0
     lines = np.stack([points[network.tail], points[network.head]], axis=1)
@@ -244,7 +255,8 @@ def route(
     **options: Any,
 ) -> Any:
     """Draw a route, from the end of its first segment on; ``options`` are those of ``plot``."""
-    path = np.asarray(segments)
+    _check_canvas(ax, color)
+    path = _path("segments", segments, check_type("network", network, RoadNetwork).n_segments)
     points = network.positions[network.head[path]] / 1000.0
     return ax.plot(*points.T, color=color, **({"linewidth": 2.5, "zorder": 3} | options))[0]
 
@@ -254,7 +266,8 @@ def route(
 
 def maze_map(ax: Any, maze: Maze) -> None:
     """Draw a maze: walls, a square around where episodes start, a star at the goal."""
-    for left, bottom, right, top in maze.walls:
+    check_type("ax", ax, Axes)
+    for left, bottom, right, top in check_type("maze", maze, Maze).walls:
         corner, width, height = (left, bottom), right - left, top - bottom
         ax.add_patch(Rectangle(corner, width, height, facecolor=WALL, zorder=2))
     low, high = maze.start_box
@@ -274,7 +287,8 @@ def terrain_map(ax: Any, land: Terrain) -> list[Patch]:
         What a legend of the land cover needs, ``ax.legend(handles=...)``.
     """
     palette = np.array([mpl.colors.to_rgb(COVER_COLORS[name]) for name in COVERS])
-    picture = palette[land.cover]
+    check_type("ax", ax, Axes)
+    picture = palette[check_type("land", land, Terrain).cover]
     water = land.cover == COVERS.index("water")
     picture[land.blocked] = mpl.colors.to_rgb(CLIFF)
     picture[land.blocked & water] = mpl.colors.to_rgb(DEEP)
@@ -304,15 +318,14 @@ def cost_map(
     Raises:
         ValueError: when there is not one reward for each cell and move.
     """
-    table = np.asarray(reward, dtype=np.float64)
-    if table.shape != land.targets.shape:
-        raise ValueError(f"reward has shape {table.shape}; expected {land.targets.shape}")
+    check_type("ax", ax, Axes)
+    table = check_array("reward", reward, check_type("land", land, Terrain).targets.shape)
     cost = np.mean(-table / LENGTHS, axis=1).reshape(land.blocked.shape)
     settings = {"cmap": "cividis"} | _on_the_map(land) | options
     image = ax.imshow(np.where(land.blocked, np.nan, cost), **settings)
     ax.set(xlabel="km", ylabel="km")
     ax.grid(visible=False)
-    if label:
+    if check_type("label", label, str):
         ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
     return image
 
@@ -323,11 +336,36 @@ def path(
     """Draw a path over a map, with a light edge and a dot where it ends; ``options`` are those of
     ``plot``.
     """
-    points = (land.positions[np.asarray(states)] + 0.5) * CELL / 1000.0
+    _check_canvas(ax, color)
+    places = check_type("land", land, Terrain).positions
+    points = (places[_path("states", states, len(places))] + 0.5) * CELL / 1000.0
     style: Any = {"linewidth": 2.2, "zorder": 3} | options
     ax.plot(*points.T, color="white", alpha=0.8, zorder=2, linewidth=style["linewidth"] + 1.5)
     ax.plot(*points[-1], "o", color=color, markersize=5, zorder=style["zorder"])
     return ax.plot(*points.T, color=color, **style)[0]
+
+
+def _check_canvas(ax: Any, color: Any) -> None:
+    check_type("ax", ax, Axes)
+    if not mpl.colors.is_color_like(color):
+        raise ValueError(f"color is {color!r}; expected a colour of matplotlib's")
+
+
+def _positions(world: Any) -> Array:
+    """``(S, 2)``, of anything that has positions."""
+    if not hasattr(world, "positions"):
+        raise TypeError(f"world is {world!r}; expected a world, with positions")
+    return check_numbers("world.positions", world.positions)
+
+
+def _path(name: str, value: ArrayLike, n: int) -> NDArray[np.int64]:
+    """A sequence of whole numbers below n, at least one."""
+    path = as_array(name, value)
+    if path.ndim != 1 or path.dtype.kind not in "iu" or not 0 <= path.min() <= path.max() < n:
+        raise ValueError(
+            f"{name} is {value!r}; expected a sequence of whole numbers from 0 to {n - 1}"
+        )
+    return path.astype(np.int64)
 
 
 def _on_the_map(land: Terrain) -> dict[str, Any]:
@@ -461,11 +499,12 @@ def player(
     Raises:
         ValueError: for a bad argument, or when the pictures take more than 500 kB.
     """
-    if n_frames < 1 or not -n_frames <= still < n_frames or interval < 1:
-        raise ValueError(
-            f"n_frames, still and interval are {n_frames}, {still}, {interval}; expected at least "
-            "1 frame, one of them, and at least 1 ms"
-        )
+    n_frames, interval = check_count("n_frames", n_frames), check_count("interval", interval)
+    still = check_count("still", still, least=-n_frames, most=n_frames - 1)
+    check_count("dpi", dpi)
+    if not callable(draw):
+        raise ValueError(f"draw is {draw!r}; expected a function")
+    check_type("name", name, str), check_type("alt", alt, str)
     if not re.fullmatch("[a-z][a-z0-9-]*", name) or len(alt) < 20:
         raise ValueError(
             f"name is {name!r} and alt is {alt!r}; expected a-z, 0-9 and dashes, and a description"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from irl_lib.mdp import check_flag
+
 
 def bar(name: str, unit: str, total: int | None = None, first: int = 0) -> Any:
     """A bar of tqdm's, which a loop moves on with ``update()``.
@@ -32,7 +34,7 @@ def counted(name: str, unit: str, total: int, first: int = 0, shown: bool = True
         [0, 1, 2]
     """
     numbers = range(first, total)
-    if not shown:
+    if not check_flag("progress", shown):
         return numbers
     return _moving(bar(name, unit, total, first), numbers)
 

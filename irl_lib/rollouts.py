@@ -6,20 +6,26 @@ Gymnasium itself is not imported; whatever has its ``reset`` and ``step`` will d
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from inspect import Parameter, signature
 from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from irl_lib import spaces
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import Array, check_count, check_distribution, check_real
+from irl_lib.mdp import Array, check_count, check_distribution, check_flag, check_real, check_type
 from irl_lib.progress import counted
 
 Policy = Callable[[Any, np.random.Generator], Any]
+
+STEP = "observation, reward, terminated, truncated, info"
+OLD_GYM = (
+    "as Gymnasium's environments do; one of the old gym package needs a wrapper, like shimmy's "
+    "GymV21CompatibilityV0"
+)
 
 
 class Episode(NamedTuple):
@@ -33,7 +39,7 @@ class Episode(NamedTuple):
 
 def rollout(
     env: Any,
-    policy: Policy | ArrayLike,
+    policy: Any,
     n: int,
     seed: int,
     max_steps: int | None = None,
@@ -46,15 +52,18 @@ def rollout(
     same start states.
 
     Args:
-        env: a Gymnasium environment (a single one, no vector) whose spaces are Discrete, or a Box
-            with one axis.
-        policy: called as ``policy(observation, rng)`` with one observation, a whole number or an
-            array ``(d,)``, and a numpy Generator; it returns one action, a whole number or ``(m,)``
-            numbers within the bounds.  For a Stable-Baselines3 model it is
-            ``lambda observation, rng: model.predict(observation)[0]``.  Where states and actions
-            are whole numbers it may be a table ``(S, A)`` of probabilities.  A policy that depends
-            on more than the observation, like the time, has a method ``start()``, which is called
-            before each episode.
+        env: a Gymnasium environment (a single one, no vector).  What its spaces may be, and how
+            observations and actions that are neither whole numbers nor vectors are recorded, says
+            :mod:`irl_lib.spaces`.
+        policy: called as ``policy(observation, rng)`` with one observation, as the environment
+            returned it, and a numpy Generator; it returns one action, a member of the action space;
+            nothing is clipped to it.  A policy that depends on more than the observation, like the
+            time, has a method ``start()``, which is called before each episode.  Other kinds:
+
+            - a network of :func:`irl_lib.behavior_cloning.clone_network`, whose ``act`` is called;
+            - a Stable-Baselines3 model or policy, whose ``predict`` is asked for the deterministic
+              action, because it draws others from global random state;
+            - where states and actions are whole numbers, a table ``(S, A)`` of probabilities.
         n: how many episodes.
         seed: a whole number >= 0.
         max_steps: an episode that is longer is cut there; default: the environment's own limit.
@@ -66,8 +75,9 @@ def rollout(
 
     Raises:
         ValueError: for spaces of other kinds, an environment without a limit where ``max_steps`` is
-            None, an action that is no member of the action space, and, naming the episode and the
-            step, an observation or a reward that is not finite.
+            None, one with the interface of the old gym package, an action that is no member of the
+            action space, and, naming the episode and the step, an observation or a reward that is
+            not finite.
 
     Example:
         >>> import gymnasium
@@ -77,6 +87,7 @@ def rollout(
         True
     """
     check_environment(env)
+    check_flag("progress", progress)
     act, source = _as_function(env, policy), check_episode_seed(seed)
     limit, count = episode_limit(env, max_steps), check_count("n", n)
     numbers_of = counted("rollout", "episodes", count, shown=progress)
@@ -100,11 +111,10 @@ def returns(demos: Demonstrations, discount: float = 1.0) -> Array:
         >>> returns(Demonstrations([[0, 1, 2]], [[0, 0]], rewards=[[1.0, 2.0]]), discount=0.5)
         array([2.])
     """
+    check_type("demos", demos, Demonstrations)
     if demos.rewards is None:
         raise ValueError("demos has no rewards; returns need them")
-    gamma = check_real("discount", discount, 0.0)
-    if gamma > 1.0:
-        raise ValueError(f"discount is {discount!r}; expected a number in [0, 1]")
+    gamma = check_real("discount", discount, 0.0, most=1.0)
     return np.array([paid @ gamma ** np.arange(len(paid)) for paid in demos.rewards])
 
 
@@ -114,14 +124,16 @@ def _episode(env: Any, policy: Policy, seed: int, i: int, limit: int) -> Episode
     seen_in, chosen_from = env.observation_space, env.action_space
     if hasattr(policy, "start"):
         policy.start()
-    observation, _ = env.reset(seed=int(of_environment.generate_state(1)[0]))
+    begun = env.reset(seed=int(of_environment.generate_state(1)[0]))
+    observation, _ = _answer("reset", begun, "observation, info")
     states = [_seen(seen_in, observation, i, 0)]
     actions: list[Any] = []
     rewards: list[float] = []
     terminated = False
     for t in range(limit):
-        actions.append(_chosen(chosen_from, policy(observation, rng), i, t))
-        observation, reward, terminated, truncated, _ = env.step(copy(actions[-1]))
+        action, recorded = _chosen(chosen_from, policy(observation, rng), i, t)
+        actions.append(recorded)
+        observation, reward, terminated, truncated, _ = _answer("step", env.step(action), STEP)
         states.append(_seen(seen_in, observation, i, t + 1))
         rewards.append(_paid(reward, i, t))
         if terminated or truncated:
@@ -130,50 +142,71 @@ def _episode(env: Any, policy: Policy, seed: int, i: int, limit: int) -> Episode
 
 
 def _seen(space: Any, observation: Any, i: int, t: int) -> Any:
-    """A whole number, or a copy in double precision of a vector, since some reuse their buffer."""
-    seen = np.asarray(observation)
-    if space.shape == ():
-        if spaces.holds_number(space, seen):
-            return int(seen)
-    elif seen.shape == space.shape and seen.dtype.kind in "biuf" and np.isfinite(seen).all():
-        return seen.astype(np.float64)
-    raise ValueError(
-        f"episode {i}, step {t}: the environment returned the observation {observation!r}; "
-        f"env.observation_space is {space}, and every entry has to be finite"
-    )
+    """What is recorded, a copy in double precision of a vector, since some reuse their buffer."""
+    try:
+        return spaces.entry("observation", space, observation)
+    except ValueError as error:
+        raise ValueError(
+            f"episode {i}, step {t}: the environment returned the observation {observation!r}; "
+            f"env.observation_space is {space}, and every entry has to be finite"
+        ) from error
 
 
-def _chosen(space: Any, action: Any, i: int, t: int) -> Any:
-    """A whole number, or a vector in the action space's own precision."""
-    chosen = np.asarray(action)
-    if space.shape == ():
-        if spaces.holds_number(space, chosen):
-            return int(chosen)
-    elif chosen.shape == space.shape and chosen.dtype.kind in "iuf":
-        with np.errstate(over="ignore"):
-            exact = chosen.astype(space.dtype)
-        if not spaces.outside(space, exact[None])[0]:
-            return exact
-    raise ValueError(
-        f"episode {i}, step {t}: the policy returned the action {action!r}; "
-        f"env.action_space is {space}"
-    )
+def _chosen(space: Any, action: Any, i: int, t: int) -> tuple[Any, Any]:
+    """What the environment gets, in its own precision, and what is recorded."""
+    try:
+        recorded = spaces.entry("action", space, action)
+        if spaces.is_numbered(space):
+            return recorded, recorded
+        if spaces.outside(spaces.flat("env.action_space", space), recorded[None])[0]:
+            raise ValueError("it is out of bounds")
+    except ValueError as error:
+        raise ValueError(
+            f"episode {i}, step {t}: the policy returned the action {action!r}; "
+            f"env.action_space is {space}"
+        ) from error
+    if not hasattr(space, "low"):
+        return deepcopy(action), recorded
+    exact = np.asarray(action).astype(space.dtype)
+    return exact, spaces.entry("action", space, exact)
+
+
+def _answer(name: str, given: Any, parts: str) -> tuple[Any, ...]:
+    """What an environment returned, if it has the parts of Gymnasium's interface."""
+    fits = isinstance(given, tuple) and len(given) == parts.count(",") + 1
+    if not fits or not isinstance(given[-1], Mapping):
+        raise ValueError(f"env.{name} returned {given!r}; expected {parts} {OLD_GYM}")
+    return tuple(given)
 
 
 def _paid(reward: Any, i: int, t: int) -> float:
-    if not isinstance(reward, numbers.Real) or not isfinite(reward):
-        raise ValueError(f"episode {i}, step {t}: the environment paid {reward!r}")
+    is_number = isinstance(reward, numbers.Real) or (
+        np.ndim(reward) == 0 and np.asarray(reward).dtype.kind in "biuf"
+    )
+    if not is_number or not isfinite(reward):
+        raise ValueError(
+            f"episode {i}, step {t}: the environment paid {reward!r}; expected a finite number"
+        )
     return float(reward)
 
 
-def _as_function(env: Any, policy: Policy | ArrayLike) -> Policy:
+def _as_function(env: Any, policy: Any) -> Policy:
     """The policy; a table becomes a function that draws from the row of the state."""
+    if not callable(policy) or hasattr(policy, "forward"):  # as torch's modules have
+        if hasattr(policy, "act"):
+            act: Policy = policy.act
+            return act
+        if "deterministic" in _parameters(getattr(policy, "predict", None)):
+            return _Predictor(policy)
     if callable(policy):
-        return policy
+        function: Policy = policy
+        return function
     states, actions = env.observation_space, env.action_space
-    if states.shape != () or actions.shape != ():
+    numbered = spaces.is_numbered(states) and spaces.is_numbered(actions)
+    if not numbered or not hasattr(policy, "__len__"):
         raise ValueError(
-            f"policy is {policy!r}; expected a function, as env has the spaces {states}, {actions}"
+            f"policy is {policy!r}; expected a function (or a model with Stable-Baselines3's "
+            f"predict{', or a table' * numbered}), as env has the spaces {states}, {actions}"
         )
     table = check_distribution("policy", policy, (int(states.n), int(actions.n)))
     upto = np.cumsum(table, axis=1)
@@ -185,6 +218,29 @@ def _as_function(env: Any, policy: Policy | ArrayLike) -> Policy:
     return draw
 
 
+def _parameters(function: Any) -> Mapping[str, Parameter]:
+    return signature(function).parameters if callable(function) else {}
+
+
+class _Predictor:
+    """The deterministic actions of a Stable-Baselines3 model, which may have a memory."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def start(self) -> None:
+        """An episode begins."""
+        self.state, self.begins = None, np.ones(1, dtype=bool)
+
+    def __call__(self, observation: Any, rng: np.random.Generator) -> Any:
+        """The action."""
+        action, self.state = self.model.predict(
+            observation, state=self.state, episode_start=self.begins, deterministic=True
+        )
+        self.begins = np.zeros(1, dtype=bool)
+        return action
+
+
 def check_environment(env: Any) -> None:
     """Whether this is a single Gymnasium environment with spaces that the package takes.
 
@@ -194,22 +250,36 @@ def check_environment(env: Any) -> None:
     wanted = ("reset", "step", "observation_space", "action_space")
     if not all(hasattr(env, name) for name in wanted) or hasattr(env, "num_envs"):
         raise ValueError(f"env is {env!r}; expected a single Gymnasium environment")
+    taken = _parameters(env.reset)
+    if "seed" not in taken and Parameter.VAR_KEYWORD not in [each.kind for each in taken.values()]:
+        raise ValueError(f"env is {env!r}; expected one whose reset takes a seed {OLD_GYM}")
     for name in ("observation_space", "action_space"):
         spaces.width(f"env.{name}", getattr(env, name))
 
 
-def episode_limit(env: Any, max_steps: int | None) -> int:
+def episode_limit(env: Any, max_steps: int | None, name: str = "max_steps") -> int:
     """``max_steps``, or where that is None the limit that the environment has of its own.
+
+    That is the least in its ``spec`` and in the ``TimeLimit`` wrappers around it.
+
+    Args:
+        env: a Gymnasium environment.
+        max_steps: a number of steps, or None.
+        name: what an error calls it.
 
     Raises:
         ValueError: when there is neither, or ``max_steps`` is below 1.
     """
     if max_steps is not None:
-        return check_count("max_steps", max_steps)
-    own = getattr(getattr(env, "spec", None), "max_episode_steps", None)
-    if own is None or own < 1:
-        raise ValueError("max_steps is None and env has no limit of its own; expected a number")
-    return int(own)
+        return check_count(name, max_steps)
+    limits = [getattr(getattr(env, "spec", None), "max_episode_steps", None)]
+    while env is not getattr(env, "unwrapped", env):
+        limits.append(getattr(env, "_max_episode_steps", None))
+        env = env.env
+    own = [each for each in limits if each is not None and each >= 1]
+    if not own:
+        raise ValueError(f"{name} is None and env has no limit of its own; expected a number")
+    return int(min(own))
 
 
 def check_episode_seed(seed: Any) -> int:

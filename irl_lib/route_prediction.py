@@ -17,7 +17,14 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from irl_lib.mdp import Array, check_array, check_count, check_distribution, check_real
+from irl_lib.mdp import (
+    Array,
+    check_array,
+    check_count,
+    check_distribution,
+    check_real,
+    check_rng,
+)
 from irl_lib.routes import (
     Routes,
     Trips,
@@ -230,6 +237,7 @@ def best_path_weights(
     check_count("steps", steps)
     check_count("batch", batch)
     check_real("step_size", step_size, 0.0, open_end=True)
+    check_rng(rng)
     trips = trips_of(network, routes)
     size = trips.features.mean(axis=0) + 1e-12
     w = -1.0 / size

@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import linalg
 
-from irl_lib.mdp import Array, check_array, check_count, check_real
+from irl_lib.mdp import Array, check_array, check_count, check_real, check_rng
 from irl_lib.worlds.roads import Index, RoadNetwork, check_segments
 
 SCALE = 1e280  # of the columns of N, so that exp V may be as small as 1e-570
@@ -226,6 +226,7 @@ def sample_routes(
     Raises:
         ValueError: for pairs that don't fit, an origin that is its destination, or underflow.
     """
+    check_rng(rng)
     trips = pairs_of(network, origins, destinations)
     paths = _Paths(network, _check_weights(network, weights))
     found: list[Index] = [np.empty(0, dtype=np.int64)] * len(trips.origin)

@@ -1,34 +1,197 @@
 """What the package takes of Gymnasium's spaces, without importing Gymnasium.
 
-Two kinds of states and actions are supported: whole numbers (``Discrete``) and vectors (``Box``
-with one axis).  The *width* of a space is ``None`` for the first and the length of its vectors for
-the second; expert data have the same two kinds.
+Trajectories hold two kinds of states and actions: whole numbers, of a ``Discrete`` space, and
+vectors, of a ``Box``.  The *width* of a space is ``None`` for the first and the length of its
+vectors for the second.  A ``MultiDiscrete`` or ``MultiBinary`` space, and a ``Dict`` or a ``Tuple``
+of all these, are brought to vectors as ``gymnasium.spaces.utils.flatten`` does it: what is
+numbered is one-hot there.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+WRONG = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
 
-def width(name: str, space: Any) -> int | None:
-    """``None`` for a Discrete space, the length of its vectors for a Box with one axis.
+
+def is_numbered(space: Any) -> bool:
+    """Whether this is a Discrete space."""
+    return getattr(space, "shape", None) == () and hasattr(space, "n")
+
+
+def is_vector(space: Any) -> bool:
+    """Whether this is a Box with one axis."""
+    return len(getattr(space, "shape", None) or ()) == 1 and hasattr(space, "low")
+
+
+def flat(name: str, space: Any) -> Any:
+    """The Discrete space, or the Box with one axis, that trajectories in a space are of.
 
     Raises:
-        ValueError: for any other space, naming it.
+        ValueError: naming a space that neither is one nor can be brought to one.
     """
-    shape = getattr(space, "shape", None)
-    if shape == () and hasattr(space, "n"):
+    if is_numbered(space) or is_vector(space):
+        return space
+    if not leaves(space):
+        raise ValueError(
+            f"{name} is {space}; expected a Discrete space, a Box, a MultiDiscrete or MultiBinary "
+            "space, or a Dict or a Tuple of these"
+        )
+    return _gymnasium().spaces.utils.flatten_space(space)
+
+
+def width(name: str, space: Any) -> int | None:
+    """``None`` for a Discrete space, the length of the vectors for others.
+
+    Raises:
+        ValueError: for a space of another kind, naming it.
+    """
+    space = flat(name, space)
+    return None if is_numbered(space) else int(space.shape[0])
+
+
+def leaves(space: Any) -> list[tuple[tuple[Any, ...], Any]]:
+    """The spaces of which a space is put together, each after the keys that lead to it.
+
+    There are none where one of them is of another kind than this module takes.
+    """
+    if is_numbered(space) or is_vector(space):
+        return [((), space)]
+    gymnasium = _gymnasium()
+    if gymnasium is None:
+        return []
+    kinds = gymnasium.spaces
+    if isinstance(space, kinds.Box | kinds.MultiDiscrete | kinds.MultiBinary):
+        return [((), space)]
+    if not isinstance(space, kinds.Dict | kinds.Tuple):
+        return []
+    keys = space.spaces if isinstance(space, kinds.Dict) else range(len(space.spaces))
+    below = [(key, leaves(space.spaces[key])) for key in keys]
+    if not all(found for _, found in below):
+        return []
+    return [((key, *path), leaf) for key, found in below for path, leaf in found]
+
+
+def entries(name: str, space: Any, members: Any) -> NDArray[Any]:
+    """What trajectories hold of members of a space that is not Discrete.
+
+    Args:
+        name: what an error calls them.
+        space: a Box, MultiDiscrete or MultiBinary space; or a Dict or a Tuple of such, and of
+            Discrete ones.
+        members: in one array ``(L, ...)``; or in a dict or a tuple of such.
+
+    Returns:
+        ``(L, d)``.  The bounds of a Box are not looked at, because environments leave them.
+
+    Raises:
+        ValueError: naming members that are none of this space, or whole numbers that a float can't
+            hold.
+    """
+    try:
+        columns = [_columns(leaf, reduce(getitem, path, members)) for path, leaf in leaves(space)]
+        return np.concatenate(columns, axis=1)
+    except WRONG as error:
+        raise ValueError(f"{name} are no members of {space}: {error}") from error
+
+
+def entry(name: str, space: Any, member: Any) -> Any:
+    """What trajectories hold of one member: a whole number, or a vector of finite floats ``(d,)``.
+
+    Raises:
+        ValueError: as :func:`entries`.
+    """
+    if is_numbered(space):
+        if holds_number(space, np.asarray(member)):
+            return int(member)
+        raise ValueError(f"{name} is {member!r}; expected a whole number of {space}")
+    try:
+        parts = [(leaf, reduce(getitem, path, member)) for path, leaf in leaves(space)]
+        vector = np.concatenate([_columns(leaf, np.asarray(part)[None])[0] for leaf, part in parts])
+    except WRONG as error:
+        raise ValueError(f"{name} is {member!r}, no member of {space}: {error}") from error
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{name} is {member!r}; every entry has to be finite")
+    return vector
+
+
+def _columns(leaf: Any, members: Any) -> NDArray[np.float64]:
+    """``(L, d)`` of members ``(L, ...)`` of a space that isn't put together of others."""
+    array = np.asarray(members)
+    if array.shape[1:] != leaf.shape:
+        raise ValueError(f"shape {array.shape[1:]} instead of {leaf.shape}")
+    numbered = not hasattr(leaf, "low")
+    if array.dtype.kind not in ("biu" if numbered else "biuf"):
+        raise ValueError(f"entries of type {array.dtype}")
+    if not numbered:
+        rows = array.reshape(len(array), int(np.prod(leaf.shape, dtype=int)))
+        floats = rows.astype(np.float64)
+        if rows.dtype.kind in "iu" and np.abs(floats).max(initial=0.0) >= 2.0**53:
+            raise ValueError("whole numbers from 2**53 on, which a float doesn't hold")
+        return floats
+    for each in array:
+        if not leaf.contains(each):
+            raise ValueError(f"{each} is not in {leaf}")
+    utils = _gymnasium().spaces.utils
+    hot = [utils.flatten(leaf, each) for each in array]
+    return np.array(hot, dtype=np.float64).reshape(len(array), utils.flatdim(leaf))
+
+
+def members(name: str, space: Any, rows: NDArray[Any]) -> Any:
+    """The members of a space of which :func:`entries` makes these: one array, a dict or a tuple.
+
+    Floats get the precision of their Box.
+
+    Raises:
+        ValueError: for what no members of the space can be brought to.
+    """
+    if is_numbered(space):
+        return rows.astype(space.dtype)
+    gymnasium = _gymnasium()
+    utils, batches = gymnasium.spaces.utils, gymnasium.vector.utils
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            each = [utils.unflatten(space, row) for row in rows]
+        made = batches.concatenate(space, each, batches.create_empty_array(space, n=len(each)))
+        again = entries(name, space, made)
+    except WRONG as error:
+        raise ValueError(f"{name} are no members of {space}: {error}") from error
+    exact = [np.full(utils.flatdim(leaf), leaf.dtype.kind != "f") for _, leaf in leaves(space)]
+    whole = np.concatenate(exact)
+    if not np.array_equal(again[:, whole], rows[:, whole]) or not np.isfinite(again).all():
+        raise ValueError(f"{name} hold what is no member of {space}")
+    return made
+
+
+def clip(space: Any, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The member of a Box that is nearest to a vector, in double precision.
+
+    Args:
+        space: a Box.
+        vector: ``(d,)`` finite numbers, as many as the Box has.
+
+    Returns:
+        Of the shape of the Box.
+    """
+    inside = np.clip(vector.reshape(space.shape), space.low, space.high)
+    return np.asarray(inside if space.dtype.kind == "f" else np.rint(inside), dtype=np.float64)
+
+
+def _gymnasium() -> Any:
+    """Gymnasium, if it has been imported; else nothing is one of its spaces."""
+    if "gymnasium" not in sys.modules:
         return None
-    if shape is not None and len(shape) == 1 and hasattr(space, "low"):
-        return int(shape[0])
-    raise ValueError(
-        f"{name} is {space}; expected a Discrete space or a Box with one axis "
-        "(gymnasium.wrappers.FlattenObservation makes one of many others)"
-    )
+    import gymnasium.spaces.utils
+    import gymnasium.vector.utils
+
+    return gymnasium
 
 
 def describe(size: int | None) -> str:
@@ -60,14 +223,15 @@ def outside(space: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
     """``(n,)``: which of the whole numbers ``(n,)`` or vectors ``(n, d)`` the space doesn't hold.
 
     Bounds are compared in the space's own precision: 0.1 is inside of a Box that ends at 0.1, too,
-    when that Box has 32 bits.
+    when that Box has 32 bits.  A space of whole numbers holds no fractions.
     """
     if values.ndim == 1:
         first = int(space.start)
         return np.asarray((values < first) | (values >= first + int(space.n)))
-    exact = values.astype(space.dtype)
-    inside = np.all((exact >= space.low) & (exact <= space.high), axis=1)
-    return np.asarray(~inside)
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact = values.astype(space.dtype)
+    kept = (exact == values) | (exact.dtype.kind == "f")
+    return np.asarray(~np.all((exact >= space.low) & (exact <= space.high) & kept, axis=1))
 
 
 def check_entries(name: str, rows: Sequence[NDArray[Any]], space_name: str, space: Any) -> None:
@@ -76,8 +240,9 @@ def check_entries(name: str, rows: Sequence[NDArray[Any]], space_name: str, spac
     Raises:
         ValueError: naming the trajectory, the step, the entry and the space.
     """
+    held = flat(space_name, space)
     for i, row in enumerate(rows):
-        wrong = np.flatnonzero(outside(space, row))
+        wrong = np.flatnonzero(outside(held, row))
         if wrong.size:
             raise ValueError(
                 f"{name} have the entry {row[wrong[0]]} at step {wrong[0]} of trajectory {i}; "

@@ -47,6 +47,9 @@ class Shown(NamedTuple):
     """``(S, A)``, discounted."""
     sources: Array
     """``(S,)``, discounted; with a horizon ``(T, S)``, for each step, not discounted."""
+    states: Array | None = None
+    """Likewise, how often it was where, for the likelihood; None stands for where a policy goes
+    that enters by the sources."""
 
 
 class TableObjective(NamedTuple):
@@ -72,12 +75,7 @@ def table_objective(mdp: MDP, shown: Shown, reward: Array) -> TableObjective:
     Implements: eq-nonlinear-maxent
     """
     plan = planning.unchecked_soft_plan(mdp, reward)
-    if mdp.horizon is None:
-        entered = float(shown.sources @ plan.v)
-    else:
-        weights = mdp.discount ** np.arange(mdp.horizon)
-        entered = float(weights @ np.sum(shown.sources * plan.v[:-1], axis=1))
-    value = float(np.sum(shown.occupancy * reward)) - entered
+    value = float(np.sum(shown.occupancy * reward)) - value_from(mdp, plan.v, shown.sources)
     visits = occupancy_from(mdp, plan.policy, shown.sources)
     return TableObjective(value, shown.occupancy - visits, plan)
 
@@ -91,19 +89,48 @@ def shown_by(mdp: MDP, demos: Demonstrations | ArrayLike, objective: str) -> Sho
         objective: ``"likelihood"`` or ``"dual"``.
 
     Raises:
-        ValueError: for another objective, or bad demonstrations; demonstrations that were truncated
-            early are bad for the dual only, which has the others stay in their absorbing state.
+        ValueError: for another objective, or bad demonstrations; truncated ones are bad for the
+            dual, which needs what they left out (:func:`irl_lib.demonstrations.is_cut`).
+    """
+    check_objective(objective)
+    if objective == "likelihood" and isinstance(demos, Demonstrations):
+        return _of_the_actions(mdp, demos)
+    occupancy = complete_occupancy(mdp, demos)
+    if objective == "likelihood" and mdp.horizon is None:
+        return Shown(occupancy, _residual(mdp, occupancy), occupancy.sum(axis=1))
+    return Shown(occupancy, _at_the_start(mdp))
+
+
+def check_objective(objective: str) -> None:
+    """Refuse an objective that there is not.
+
+    Raises:
+        ValueError: naming those that there are.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"objective is {objective!r}; expected one of {', '.join(OBJECTIVES)}")
-    if objective == "likelihood" and isinstance(demos, Demonstrations):
-        occupancy = _as_shown(mdp, demos)
-        by_step = mdp.horizon is not None
-        return Shown(occupancy, _residuals(mdp, demos) if by_step else _residual(mdp, occupancy))
-    occupancy = complete_occupancy(mdp, demos)
-    if objective == "likelihood" and mdp.horizon is None:
-        return Shown(occupancy, _residual(mdp, occupancy))
-    return Shown(occupancy, _at_the_start(mdp))
+
+
+def value_from(mdp: MDP, v: Array, sources: Array) -> float:
+    """The values of a plan, ``(S,)`` or ``(T + 1, S)``, where the sources enter the world."""
+    if mdp.horizon is None:
+        return float(sources @ v)
+    weights = mdp.discount ** np.arange(mdp.horizon)
+    return float(weights @ np.sum(sources * v[:-1], axis=1))
+
+
+def visits_to(mdp: MDP, policy: Array, states: Array) -> Array:
+    """``(S, A)``, discounted: what a policy does if it is in these states so often.
+
+    Args:
+        mdp: S states, A actions.
+        policy: ``(S, A)``, or ``(T, S, A)`` with a horizon.
+        states: as in :class:`Shown`.
+    """
+    if mdp.horizon is None:
+        return states[:, None] * policy
+    weights = mdp.discount ** np.arange(mdp.horizon)
+    return np.asarray(np.einsum("t,ts,tsa->sa", weights, states, policy))
 
 
 def occupancy_from(mdp: MDP, policy: Array, sources: Array) -> Array:
@@ -135,16 +162,20 @@ def _at_the_start(mdp: MDP) -> Array:
     return sources
 
 
-def _as_shown(mdp: MDP, demos: Demonstrations) -> Array:
-    """``(S, A)``: what was done, and nothing after a trajectory's end; discounted."""
+def _of_the_actions(mdp: MDP, demos: Demonstrations) -> Shown:
+    """What was done, and nothing after a trajectory's end."""
     demos.check(mdp)
     step = demos.steps()
     weights = mdp.discount**step.time
     if mdp.episodic:
         weights = weights * ~mdp.absorbing[step.state]
-    total = np.zeros((mdp.n_states, mdp.n_actions))
-    np.add.at(total, (step.state, step.action), weights)
-    return total / len(demos)
+    occupancy = np.zeros((mdp.n_states, mdp.n_actions))
+    np.add.at(occupancy, (step.state, step.action), weights)
+    occupancy /= len(demos)
+    if mdp.horizon is None:
+        return Shown(occupancy, _residual(mdp, occupancy), occupancy.sum(axis=1))
+    visits = _visits(mdp, demos)
+    return Shown(occupancy, _residuals(mdp, visits), visits.sum(axis=2))
 
 
 def _residual(mdp: MDP, occupancy: Array) -> Array:
@@ -152,9 +183,8 @@ def _residual(mdp: MDP, occupancy: Array) -> Array:
     return np.asarray(occupancy.sum(axis=1) - mdp.discount * mdp.flow(occupancy))
 
 
-def _residuals(mdp: MDP, demos: Demonstrations) -> Array:
+def _residuals(mdp: MDP, visits: Array) -> Array:
     """``(T, S)``: the same, step by step."""
-    visits = _visits(mdp, demos)
     sources: Array = visits.sum(axis=2)
     for t in range(1, len(sources)):
         sources[t] -= mdp.flow(visits[t - 1])

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from irl_lib.mdp import Array, check_array, check_numbers
+from irl_lib.mdp import Array, check_array, check_numbers, check_rng
 
 EDGE = 1e-4  # what lies closer than this to a bound, in the unit [-1, 1], is moved that far inside
 LOG_2PI = math.log(2.0 * math.pi)
@@ -48,26 +48,38 @@ class Frame:
 
     def inputs(self, states: ArrayLike, times: ArrayLike) -> Array:
         """``(..., d + 1)``: what a network sees of states ``(..., d)`` at times ``(...)``."""
-        seen = (np.asarray(states, dtype=np.float64) - self.centre) / self.scale
-        clock = 2.0 * np.asarray(times, dtype=np.float64) / self.horizon - 1.0
+        seen = (_vectors("states", states, self.centre.shape) - self.centre) / self.scale
+        when = check_numbers("times", times)
+        if when.shape != seen.shape[seen.ndim - 1 - when.ndim : -1]:
+            raise ValueError(f"times has shape {when.shape}; the states have {seen.shape[:-1]}")
+        clock = 2.0 * check_array("times", when, when.shape) / self.horizon - 1.0
         return np.concatenate([seen, np.broadcast_to(clock, seen.shape[:-1])[..., None]], axis=-1)
 
     def to_gaussian(self, actions: ArrayLike) -> Array:
         """Actions before the tangent: any numbers; from ones in the environment's unit."""
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
-        unit = (np.asarray(actions, dtype=np.float64) - middle) / half
+        unit = (_vectors("actions", actions, middle.shape) - middle) / half
         return np.arctanh(np.clip(unit, EDGE - 1.0, 1.0 - EDGE))
 
     def from_gaussian(self, numbers: ArrayLike) -> Array:
         """Actions in the environment's unit, from ones before the tangent."""
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
-        return np.clip(middle + half * np.tanh(numbers), self.low, self.high)
+        before = _vectors("numbers", numbers, middle.shape)
+        return np.clip(middle + half * np.tanh(before), self.low, self.high)
 
     def share_at_bounds(self, actions: ArrayLike) -> float:
         """The share of the numbers of actions ``(..., m)`` that are within ``EDGE`` of a bound."""
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
-        unit = (np.asarray(actions, dtype=np.float64) - middle) / half
+        unit = (_vectors("actions", actions, middle.shape) - middle) / half
         return float(np.mean(np.abs(unit) > 1.0 - EDGE))
+
+
+def _vectors(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Finite numbers whose last axis has this shape."""
+    array = check_numbers(name, value)
+    if array.shape[-1:] != shape:
+        raise ValueError(f"{name} has shape {array.shape}; expected (..., {shape[0]})")
+    return check_array(name, array, array.shape)
 
 
 class SquashedGaussian:
@@ -112,6 +124,7 @@ class SquashedGaussian:
                 f"the policy has a horizon of {self.frame.horizon} steps, and all are taken; "
                 "call start() before each episode"
             )
+        check_rng(rng)
         seen = check_array("observation", observation, self.frame.centre.shape)
         mean, log_sd = self.moments(self.frame.inputs(seen, self.time))
         self.time += 1
@@ -157,6 +170,11 @@ class SquashedGaussian:
         """
         seen, done = check_numbers("states", states), check_numbers("actions", actions)
         d, m = len(self.frame.centre), len(self.frame.low)
+        if seen.ndim != 3 or seen.shape[:2] != done.shape[:2]:
+            raise ValueError(
+                f"states has shape {seen.shape} and actions {done.shape}; expected (N, T, {d}) and "
+                f"(N, T, {m})"
+            )
         seen = check_array("states", seen, (*seen.shape[:2], d))
         numbers = self.frame.to_gaussian(check_array("actions", done, (*seen.shape[:2], m)))
         mean, log_sd = self.moments(self.frame.inputs(seen, np.arange(seen.shape[1])))

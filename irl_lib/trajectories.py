@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from irl_lib import spaces
-from irl_lib.mdp import Array, check_array
+from irl_lib.mdp import Array, as_array, check_array
 
 Index = NDArray[np.int64]
 Entries = NDArray[Any]  # (L,) whole numbers, or (L, d) floats
@@ -92,7 +92,7 @@ def _list(name: str, value: Any) -> list[Any]:
 
 def _entries(name: str, value: ArrayLike) -> Entries:
     """Whole numbers ``(L,)``, or finite floats ``(L, d)``."""
-    array = _array(name, value)
+    array = as_array(name, value)
     if array.ndim == 2 and array.shape[1] and array.dtype.kind == "f":
         return _frozen(check_array(name, array, array.shape).copy())
     if array.ndim == 1 and array.size and array.dtype.kind == "f":
@@ -103,13 +103,6 @@ def _entries(name: str, value: ArrayLike) -> Entries:
     return check_indices(name, array)
 
 
-def _array(name: str, value: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from None
-
-
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array.setflags(write=False)
     return array
@@ -117,7 +110,7 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def check_indices(name: str, value: ArrayLike) -> Index:
     """A copy as whole numbers ``(L,)``, none below zero."""
-    array = _array(name, value)
+    array = as_array(name, value)
     if array.ndim != 1:
         raise ValueError(
             f"{name} has shape {array.shape} and entries of type {array.dtype}; expected one axis, "
@@ -136,10 +129,7 @@ def check_indices(name: str, value: ArrayLike) -> Index:
 
 def check_flags(name: str, value: ArrayLike, n: int) -> NDArray[np.bool_]:
     """``(n,)`` booleans, from as many or from one."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array of booleans: {error}") from None
+    array = as_array(name, value)
     if array.dtype != np.bool_ or array.shape not in [(), (n,)]:
         raise ValueError(
             f"{name} has type {array.dtype} and shape {array.shape}; expected a boolean, or {n} "

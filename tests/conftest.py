@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The same examples at every run, and no deadline: a machine's pauses say nothing of the code.
 settings.register_profile("book", derandomize=True, deadline=None, print_blob=True)
-settings.load_profile("book")
+# New examples at every run; what failed once is kept and tried again first.
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("EXAMPLES", "book"))
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import logsumexp
 
-from irl_lib import behavior_cloning, demonstrations, metrics, worlds
+from irl_lib import behavior_cloning, demonstrations, metrics, rollouts, spaces, worlds
 from irl_lib.behavior_cloning import NetworkCloneResult, clone, clone_network
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP
+from irl_lib.networks import PolicyNet
 from strategies import Problem, problems
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -164,6 +165,92 @@ def test_a_network_on_one_hot_states_reaches_the_table() -> None:
     learned = found.policy.probabilities(np.eye(6))
     often = table.counts.sum(axis=1) > 10
     np.testing.assert_allclose(learned[often], table.policy[often], atol=0.02)
+
+
+def test_a_clone_of_a_perfect_walk_over_numbered_states_walks_it() -> None:
+    env = gymnasium.make("FrozenLake-v1", is_slippery=False)
+    way = {0: 1, 4: 1, 8: 2, 9: 1, 13: 2, 14: 2}
+    demos = rollouts.rollout(env, lambda observation, rng: way[observation], 20, seed=0)
+    assert (rollouts.returns(demos) == 1.0).all()
+    fit = train(env, demos, generator(), epochs=150, learning_rate=0.03)
+    assert fit.log_likelihood > -1e-3
+    likely = rollouts.rollout(env, lambda observation, rng: fit.policy.act(observation), 20, 1)
+    for walked in (
+        likely,
+        *(rollouts.rollout(env, p, 20, 1) for p in (fit.policy.act, fit.policy)),
+    ):
+        assert (rollouts.returns(walked) == 1.0).all()
+    table = fit.policy.probabilities(np.arange(16))
+    np.testing.assert_array_equal(table, fit.policy.probabilities(np.eye(16)))
+    assert {s: int(table[s].argmax()) for s in way} == way
+
+
+@settings(max_examples=5)
+@given(problems(max_states=5))
+def test_a_clone_over_numbered_states_is_the_table(problem: Problem) -> None:
+    """In any MDP: what it says of a state's number is what the clone by counting says."""
+    mdp, demos = problem.mdp, shown(problem, 20)
+    if demos.n_steps == 0:
+        return
+    table = clone(mdp, demos, smoothing=0.0)
+    policy = clone_network(
+        mdp, demos, generator(), (), epochs=150, batch=None, learning_rate=0.2, tolerance=1e3
+    ).policy
+    often = table.counts.sum(axis=1) > 5
+    found = policy.probabilities(np.arange(mdp.n_states))
+    np.testing.assert_allclose(found[often], table.policy[often], atol=0.1)
+    for s in range(mdp.n_states):
+        assert policy.act(s) == policy.act(np.int64(s)) == found[s].argmax()
+
+
+def test_a_clone_over_several_numbers_sees_each_of_them() -> None:
+    """Right exactly where the two digits are equal, which no linear function of them says."""
+    digits = gymnasium.spaces.MultiDiscrete([3, 3])
+    rng = np.random.default_rng(0)
+    seen = rng.integers(3, size=(301, 2))
+    hot = spaces.entries("states", digits, seen)
+    demos = Demonstrations([hot], [(seen[:-1, 0] == seen[:-1, 1]).astype(int)])
+    env = (digits, gymnasium.spaces.Discrete(2))
+    policy = train(env, demos, generator(), epochs=100, learning_rate=0.02, tolerance=1.0).policy
+    for pair in np.ndindex(3, 3):
+        assert policy.act(np.array(pair)) == (pair[0] == pair[1])
+        assert policy.act(list(pair)) == (pair[0] == pair[1])
+    with pytest.raises(ValueError, match=r"observation is array\(\[3, 0\]\), no member of Multi"):
+        policy.act(np.array([3, 0]))
+
+
+def test_the_actions_of_a_gaussian_clone_stay_in_bounds() -> None:
+    """On Pendulum, of an expert whose torque is at its bounds most of the time."""
+    env = gymnasium.make("Pendulum-v1")
+
+    def swing(observation: Any, rng: np.random.Generator) -> Any:
+        return 2.0 * np.sign(observation[2:]) if observation[2] else np.ones(1)
+
+    demos = rollouts.rollout(env, swing, 3, seed=0)
+    fit = train(env, demos, generator(), epochs=20, tolerance=9.0)
+    for policy in (fit.policy.act, fit.policy):
+        acted = np.concatenate(rollouts.rollout(env, policy, 2, seed=1).actions)
+        assert (np.abs(acted) <= 2.0).all()
+        assert (np.abs(acted) == 2.0).mean() > 0.2
+    seen, rng = demos.states[0][0], np.random.default_rng(0)
+    free = PolicyNet(3, generator(), action_size=1, centre=fit.policy.centre.numpy())
+    free.load_state_dict(fit.policy.state_dict())
+    for _ in range(50):  # the same draw, clipped
+        state = rng.bit_generator.state
+        bounded = fit.policy.act(seen, rng)
+        rng.bit_generator.state = state
+        np.testing.assert_array_equal(bounded, np.clip(free.act(seen, rng), -2.0, 2.0))
+
+
+def test_actions_have_the_shape_of_their_box() -> None:
+    square = gymnasium.spaces.Box(-1.0, 1.0, (2, 2))
+    rng = np.random.default_rng(0)
+    demos = Demonstrations([rng.normal(size=(31, 3))], [rng.uniform(-1, 1, (30, 4))])
+    policy = train((BOX, square), demos, generator(), epochs=5, tolerance=9.0).policy
+    for _ in range(20):
+        action = policy.act(np.zeros(3), rng)
+        assert action.shape == (2, 2)
+        assert square.contains(action.astype(np.float32))
 
 
 BOX = gymnasium.spaces.Box(-np.inf, np.inf, (3,))
@@ -319,7 +406,11 @@ DISCRETE = gymnasium.spaces.Discrete(2)
         ({"env": 3}, "env is 3"),
         ({"env": (BOX, DISCRETE)}, "the actions are vectors of length 2; action_space"),
         ({"env": (gymnasium.spaces.Box(-1, 1, (4,)), ACTIONS)}, "states are vectors of length 3"),
-        ({"env": (gymnasium.spaces.Dict(), ACTIONS)}, "expected a Discrete space or a Box"),
+        ({"env": (gymnasium.spaces.Dict(), ACTIONS)}, "expected a Discrete space, a Box"),
+        (
+            {"env": (BOX, gymnasium.spaces.MultiDiscrete([2, 2]))},
+            r"action_space is MultiDiscrete\(\[2 2\]\); expected a Discrete space or a Box",
+        ),
         ({"env": (gymnasium.spaces.Discrete(4, start=1), DISCRETE)}, "whole numbers from 0 on"),
         ({"env": worlds.chain(4).mdp}, "states are vectors"),
         ({"rng": np.random.default_rng(0)}, "expected a torch.Generator"),

@@ -97,6 +97,27 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         checkpoints.read(tmp_path, "kind", {})
 
 
+def test_every_changed_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    checkpoints.write(path, "kind", {"rate": 0.1}, {"x": np.arange(3.0)})
+    content = path.read_bytes()
+    for bit in range(0, 8 * len(content), 31):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bytes(damaged))
+        with pytest.raises(ValueError, match="can't be read: it"):
+            checkpoints.read(path, "kind", {"rate": 0.1})
+
+
+def test_a_checkpoint_from_before_there_were_digests_is_read(tmp_path: Path) -> None:
+    checkpoints.write(tmp_path / "c", "kind", {"rate": 0.1}, {"x": np.arange(3.0)})
+    with np.load(tmp_path / "c") as file:
+        np.savez(tmp_path / "old.npz", **file)
+    found = checkpoints.read(tmp_path / "old.npz", "kind", {"rate": 0.1})
+    assert found["x"].tolist() == [0.0, 1.0, 2.0]
+    assert found.keys() == {"x"}
+
+
 def test_a_file_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
     checkpoints.write(tmp_path / "c", "kind", {}, {"x": np.zeros(1), "y": np.ones(1)})
     with np.load(tmp_path / "c") as file:

@@ -11,10 +11,13 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
+from gymnasium.spaces.utils import flatten
+from gymnasium.vector.utils import concatenate, create_empty_array
 from minari.data_collector import EpisodeBuffer
 
-from irl_lib import demonstrations, rollouts
+from irl_lib import behavior_cloning, demonstrations, rollouts
 from irl_lib.demonstrations import Demonstrations
 
 PLANE, PUSH = spaces.Box(-9.0, 9.0, (2,), np.float32), spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -133,6 +136,66 @@ def test_a_split_keeps_trajectories_whole() -> None:
     assert {states.tobytes() for part in parts for states in part.states} == whole
 
 
+ROOM = spaces.Dict(
+    {
+        "place": PLANE,
+        "keys": spaces.MultiDiscrete([3, 2]),
+        "more": spaces.Tuple([spaces.Discrete(3, start=1), spaces.MultiBinary(2)]),
+    }
+)
+KINDS = {
+    "integer": spaces.Box(0, 255, (3,), np.uint8),
+    "matrix": spaces.Box(-1.0, 1.0, (2, 2), np.float32),
+    "multi_discrete": spaces.MultiDiscrete([3, 2, 4]),
+    "multi_binary": spaces.MultiBinary(3),
+    "tuple": spaces.Tuple([PLANE, spaces.Discrete(4)]),
+    "dict": ROOM,
+}
+
+
+def columns(space: Any, members: list[Any]) -> Any:
+    """Members as Minari wants those of an episode: in one array, a dict or a tuple of them."""
+    return concatenate(space, members, create_empty_array(space, n=len(members)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spaces_of_all_kinds_are_flattened_as_gymnasium_does_it(kind: str) -> None:
+    space = KINDS[kind]
+    space.seed(0)
+    seen, done = [space.sample() for _ in range(4)], [space.sample() for _ in range(3)]
+    one = episode(3, observations=columns(space, seen), actions=columns(space, done))
+    demos = demonstrations.from_minari(raw([one], states=space, actions=space), space, space)
+    np.testing.assert_array_equal(demos.states[0], [flatten(space, each) for each in seen])
+    np.testing.assert_array_equal(demos.actions[0], [flatten(space, each) for each in done])
+    assert demos.states[0].dtype == np.float64
+    demos.check_spaces(space, space)
+    made = store(demos, "test/again-v0", space, space)
+    assert made.observation_space == space
+    assert_same(demonstrations.from_minari(made), demos)
+    np.testing.assert_equal(made[0].observations, one["observations"])
+    np.testing.assert_equal(made[0].actions, one["actions"])
+
+
+def test_a_clone_of_a_data_set_acts_on_what_the_environment_returns() -> None:
+    """A policy of a Dict: it goes where it sees the key."""
+    rng = np.random.default_rng(0)
+    place = spaces.Dict({"keys": spaces.MultiDiscrete([2, 2]), "at": spaces.Box(-1, 1, (1,))})
+    keys = rng.integers(2, size=(201, 2))
+    seen = {"keys": keys, "at": rng.uniform(-1, 1, (201, 1)).astype(np.float32)}
+    one = episode(200, observations=seen, actions=keys[:200, 1])
+    demos = demonstrations.from_minari(raw([one], states=place, actions=spaces.Discrete(2)))
+    assert demos.state_width == 5
+    env = (place, spaces.Discrete(2))
+    fit = behavior_cloning.clone_network(
+        env, demos, torch.Generator().manual_seed(0), epochs=60, learning_rate=0.01, tolerance=1.0
+    )
+    for first, second in np.ndindex(2, 2):
+        at = np.array([0.3], dtype=np.float32)
+        assert fit.policy.act({"keys": np.array([first, second]), "at": at}) == second
+    with pytest.raises(ValueError, match=r"observation is .* no member of Dict"):
+        fit.policy.act({"keys": np.array([0, 2]), "at": at})
+
+
 # --- ends and cuts ----------------------------------------------------------------------------
 
 
@@ -188,9 +251,26 @@ def test_another_action_space_is_named() -> None:
 
 
 def test_spaces_of_other_kinds_are_named() -> None:
-    inside = spaces.Dict({"place": PLANE})
-    data = raw([episode(observations={"place": np.ones((3, 2), np.float32)})], states=inside)
-    with pytest.raises(ValueError, match="the observation_space of other/made-v0 is Dict"):
+    data = raw([episode(observations=["a", "bc", ""])], states=spaces.Text(2))
+    with pytest.raises(ValueError, match="the observation_space of other/made-v0 is Text"):
+        demonstrations.from_minari(data)
+    with pytest.raises(ValueError, match=r"observation_space is Text.*; expected a Discrete space"):
+        demonstrations.to_minari(vectors(), "test/a-v0", spaces.Text(2), PUSH)
+
+
+def test_what_no_members_can_be_made_of_is_named(tmp_path: Path) -> None:
+    pair = spaces.MultiDiscrete([1, 1])
+    with pytest.raises(ValueError, match=r"states\[0\] .* no member.* MultiDiscrete"):
+        demonstrations.to_minari(vectors(), "test/a-v0", pair, PUSH)
+    whole = spaces.Box(-9, 9, (2,), np.int64)
+    with pytest.raises(ValueError, match=r"states\[0\] hold what is no member of Box"):
+        demonstrations.to_minari(vectors(), "test/a-v0", whole, PUSH)
+    assert not (tmp_path / "minari" / "test").exists()
+
+
+def test_observations_that_are_none_of_their_space_are_named() -> None:
+    data = raw([episode(), episode(observations=np.ones((3, 3), np.float32))])
+    with pytest.raises(ValueError, match=r"observations of episode 1 are no members of Box"):
         demonstrations.from_minari(data)
 
 
@@ -204,8 +284,11 @@ def test_no_episodes_are_an_error() -> None:
 def test_something_else_is_no_data_set() -> None:
     with pytest.raises(ValueError, match="dataset is 3; expected a Minari data set or its name"):
         demonstrations.from_minari(3)
-    with pytest.raises(FileNotFoundError):
+    message = r"'test/absent-v0' is not on this machine; minari\.download_dataset\('test/absent-v0'"
+    with pytest.raises(FileNotFoundError, match=message):
         demonstrations.from_minari("test/absent-v0")
+    assert callable(minari.download_dataset)  # what the message names
+    assert minari.list_local_datasets() == {}
 
 
 def test_what_minari_cannot_hold_is_named(tmp_path: Path) -> None:

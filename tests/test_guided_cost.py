@@ -592,7 +592,12 @@ BOX = gymnasium.spaces.Box
         ({"env": Other(action_space=BOX(-1.0, 1.0, (1,)))}, "actions of Line-v0 have the entry"),
         ({"env": Other(action_space=BOX(-np.inf, np.inf, (1,)))}, "expected finite bounds"),
         ({"env": Other(action_space=BOX(2.0, 2.0, (1,)))}, "the lower ones below"),
-        ({"env": Other(spec=None)}, "env has no limit of its own"),
+        (
+            {"env": Other(action_space=BOX(-2, 2, (1,), np.int64))},
+            "finite bounds.* of floats",
+        ),
+        ({"env": Other(action_space=gymnasium.spaces.MultiBinary(1))}, "action_space is MultiBin"),
+        ({"env": Other(spec=None)}, "^horizon is None and env has no limit of its own"),
         ({"env": "Line-v0"}, "env is 'Line-v0'; expected a single Gymnasium environment"),
         ({"env": Line(nan_at=3)}, "episode 0, step 3: the environment returned the observation"),
         ({"env": Line(ends_at=2)}, "iteration 0: the policy's trajectory 0 terminated after 2 st"),
@@ -603,7 +608,7 @@ BOX = gymnasium.spaces.Box
         ({"reward_net": net(3)}, "3 inputs; expected 1, the length of a state, or 2, that of"),
         ({"reward_net": torch.nn.Linear(1, 1)}, "expected a torch module with n_inputs"),
         ({"reward_net": lambda x: x}, "expected a torch module with n_inputs"),
-        ({"demos": [1, 2]}, r"demos is \[1, 2\]; expected Demonstrations"),
+        ({"demos": [1, 2]}, r"demos is \[1, 2\]; expected an instance of .*Demonstrations"),
         ({"iterations": 0}, "iterations is 0"),
         ({"episodes": 0}, "episodes is 0"),
         ({"memory": 0}, "memory is 0"),
@@ -629,6 +634,15 @@ BOX = gymnasium.spaces.Box
 def test_bad_input_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         learn(**{"iterations": 1, **changes})
+
+
+def test_the_horizon_is_that_of_the_time_limit() -> None:
+    env = gymnasium.wrappers.TimeLimit(Other(spec=None), 5)
+    assert env.spec is None
+    result = learn(1, env=env)
+    assert result.policy.frame.horizon == 5
+    with pytest.raises(ValueError, match="demos: trajectory 0 has 5 steps; the horizon is 4"):
+        learn(1, env=gymnasium.wrappers.TimeLimit(env, 4))
 
 
 def test_demonstrations_that_end_early_or_are_of_numbers() -> None:

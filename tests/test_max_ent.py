@@ -69,12 +69,12 @@ def test_the_gradient_is_that_of_the_objective(problem: Problem, l2: float) -> N
 @settings(max_examples=200)
 @given(problems())
 def test_the_gradient_vanishes_at_the_truth(problem: Problem) -> None:
-    """T2: with the exact occupancy of the soft-optimal expert, below 1e-10."""
+    """T2: with the exact occupancy of the soft-optimal expert, up to rounding."""
     mdp = problem.mdp
     for causal in (True, False)[: 1 + (mdp.horizon is not None)]:
         expert = shown(mdp, problem.reward, causal)
         at_truth = max_ent.objective(mdp, problem.features, expert, problem.weights, causal)
-        assert np.linalg.norm(at_truth.gradient) < 1e-10
+        assert np.linalg.norm(at_truth.gradient) < 1e-12 * max(100.0, float(expert.sum()))
 
 
 @settings(max_examples=60)
@@ -391,7 +391,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"demos": None}, "demos has entries of type object"),
     ({"demos": [[1.0], [1.0, 2.0]]}, "demos is no array of numbers"),
     (
-        {"demos": Demonstrations([[0, 1]], [[0]])},
+        {"demos": Demonstrations([[0, 1]], [[0]]), "objective": "dual"},
         "demos has an occupancy of 1 in all; expected 20, .*truncated demonstrations leave out",
     ),
     ({"demos": Demonstrations([[0, 8]], [[0]])}, "goes from state 0 by action 0 to state 8 at"),

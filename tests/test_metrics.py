@@ -301,8 +301,8 @@ def test_what_cannot_be_identified_is_refused() -> None:
     wide = worlds.random_mdp(5, 2, 2, seed=0).mdp
     features = np.ones((4, 2, 1))
     cases: list[tuple[Any, dict[str, Any], str]] = [
-        ([], {}, r"mdps is \[\]; expected an MDP, or several"),
-        ([mdp, "no"], {}, "expected an MDP, or several"),
+        ([], {}, "mdps has no entries; expected an MDP, or a sequence of them"),
+        ([mdp, "no"], {}, r"mdps\[1\] is 'no'; expected an instance of irl_lib.mdp.MDP"),
         ([mdp, wide], {}, r"mdps\[1\] has 5 states and 2 actions; expected 4 and 2"),
         (mdp, {"per_step": True}, r"per_step is True and mdps\[0\] has the horizon None"),
         ([short, long], {"per_step": True}, r"mdps\[1\] has the horizon 3; expected a finite one"),

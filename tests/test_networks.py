@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from scipy import stats
 
 from irl_lib import worlds
@@ -88,6 +89,77 @@ def test_actions_are_drawn_from_the_policy() -> None:
     sample = np.array([gaussian.act(observation, rng) for _ in range(4000)])[:, 0]
     assert abs(sample.mean() - gaussian.act(observation)[0]) < 4.0 * 0.5 / np.sqrt(4000)
     assert abs(sample.std() - 0.5) < 0.03
+
+
+def test_states_that_are_numbers_are_one_hot_inside() -> None:
+    policy, gaussian = (
+        PolicyNet(5, generator(), hidden=(8,), centre=np.arange(5.0), **kind)
+        for kind in ({"n_actions": 3}, {"action_size": 2})
+    )
+    reward, numbers = RewardNet(5, generator(), hidden=(8,)), torch.tensor([4, 0, 2])
+    hot = torch.eye(5)[numbers]
+    for net in (policy, gaussian, reward):
+        torch.testing.assert_close(net(numbers), net(hot))
+    actions = torch.tensor([0, 2, 1])
+    torch.testing.assert_close(policy.log_prob(numbers, actions), policy.log_prob(hot, actions))
+    table = policy.probabilities(np.array([4, 0, 2]))
+    np.testing.assert_array_equal(table, policy.probabilities(hot.numpy()))
+    for number, row in zip([4, 0, 2], hot.numpy(), strict=True):
+        assert policy.act(number) == policy.act(row) == policy.act(row.astype(int))
+        np.testing.assert_array_equal(gaussian.act(number), gaussian.act(row))
+    torch.testing.assert_close(reward(numbers[:, None]), reward(hot)[:, None])
+    torch.testing.assert_close(reward(torch.arange(5)), reward(torch.eye(5)))
+    torch.testing.assert_close(reward(torch.tensor(3)), reward(torch.eye(5)[3]))
+
+
+@pytest.mark.parametrize("number", [-1, 5])
+def test_states_that_do_not_exist_are_named(number: int) -> None:
+    policy, reward = PolicyNet(5, generator(), n_actions=2), RewardNet(5, generator())
+    message = f"numbers from {number} to {number}; expected those of states, 0 to 4"
+    for net in (policy, reward):
+        with pytest.raises(ValueError, match=message):
+            net(torch.tensor([number]))
+    for use in (policy.act, lambda number: policy.probabilities([number])):
+        with pytest.raises(ValueError, match=f"observations? has the entry -1|{message}"):
+            use(number)
+
+
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        ([np.nan, 0.0], r"observation is nan at index \(0,\)"),
+        ([0.0, np.inf], r"observation is inf at index \(1,\)"),
+        ([0.0], r"observation has shape \(1,\); expected \(2,\)"),
+        ([[0.0, 0.0]], r"observation has shape \(1, 2\)"),
+        (0.5, "observation has entries of type float64"),
+        (["a", "b"], "observation has entries of type <U1"),
+        (None, "observation has entries of type object"),
+    ],
+)
+def test_what_is_no_observation_is_named(observation: Any, message: str) -> None:
+    box = spaces.Box(-9.0, 9.0, (2,))
+    for kind in ({"n_actions": 2}, {"action_size": 2}):
+        with pytest.raises(ValueError, match=message):
+            PolicyNet(2, generator(), **kind).act(observation)
+        with pytest.raises(ValueError, match=r"observation "):
+            PolicyNet(2, generator(), **kind, observation_space=box).act(observation)
+
+
+def test_tensors_of_another_length_are_refused() -> None:
+    policy = PolicyNet(3, generator(), n_actions=2)
+    for wrong in (torch.zeros(3, 4), torch.zeros(3, 1), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match=r"the network was made for n_inputs=3"):
+            policy(wrong)
+
+
+def test_spaces_of_another_size_are_refused() -> None:
+    box, many = spaces.Box(-1.0, 1.0, (2,)), spaces.Discrete(4)
+    for wrong in ({"observation_space": many}, {"action_space": many}):
+        with pytest.raises(ValueError, match=r"_space is Discrete\(4\), of size 4; .* made for 2"):
+            PolicyNet(2, generator(), action_size=2, **wrong)
+    policy = PolicyNet(4, generator(), n_actions=2, observation_space=many)
+    assert [policy.act(s) for s in range(4)] == [policy.act(row) for row in np.eye(4)]
+    assert PolicyNet(2, generator(), action_size=2, action_space=box).act([9.0, 9.0]).shape == (2,)
 
 
 def test_global_randomness_is_neither_read_nor_moved() -> None:
@@ -333,7 +405,9 @@ class Numbers(torch.nn.Module):
 def test_bad_reward_tables_are_named() -> None:
     mdp, net = worlds.gridworld(3).mdp, RewardNet(2, generator())
     wrong: Any = None
-    with pytest.raises(ValueError, match=r"reward_net is None; expected a torch\.nn\.Module"):
+    with pytest.raises(
+        ValueError, match=r"reward_net is None; expected an instance of torch\.nn\."
+    ):
         reward_table(mdp, wrong, np.zeros((9, 2)))
     with pytest.raises(ValueError, match=r"returns ndarray; expected a torch\.Tensor"):
         reward_table(mdp, Numbers(), np.zeros((9, 2)))

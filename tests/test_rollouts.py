@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import stable_baselines3
+import torch
 from gymnasium import spaces
+from gymnasium.spaces.utils import flatten
 
 from irl_lib import demonstrations, planning, rollouts
 from irl_lib.demonstrations import Demonstrations
@@ -156,6 +160,136 @@ def test_whole_numbers_may_begin_at_one() -> None:
     demos.check_spaces(env.observation_space, env.action_space)
 
 
+class Old:
+    """An environment of the old gym package."""
+
+    observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2)
+
+    def reset(self) -> Any:
+        """The observation alone."""
+        return np.zeros(2)
+
+    def step(self, action: Any) -> tuple[Any, ...]:
+        """Four values."""
+        return np.zeros(2), 0.0, True, {}
+
+
+def test_an_environment_of_the_old_gym_is_named_as_such() -> None:
+    with pytest.raises(ValueError, match=r"takes a seed .* old gym package needs a wrapper"):
+        rollouts.rollout(Old(), second, 1, 0, 5)
+
+
+PAIR = spaces.Dict({"at": spaces.Box(-1, 1, (1,)), "keys": spaces.MultiDiscrete([2, 3])})
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        PAIR,
+        spaces.Tuple([spaces.Discrete(3, start=1), spaces.MultiBinary(2)]),
+        spaces.Box(-1, 1, (2, 2)),
+        spaces.MultiDiscrete([3, 2]),
+        spaces.Box(0, 9, (2,), np.int64),
+    ],
+)
+def test_spaces_of_all_kinds_are_recorded_as_vectors(space: Any) -> None:
+    """What the environment got and returned, flattened by Gymnasium."""
+    env, got = Echo(space), []
+    space.seed(0)
+    env.reset = lambda seed=None, options=None: (space.sample(), {})
+    step = env.step
+    env.step = lambda action: got.append(action) or step(action)
+    demos = rollouts.rollout(env, lambda observation, rng: space.sample(), 2, 0, max_steps=3)
+    expected = [flatten(space, each) for each in got]
+    np.testing.assert_array_equal(np.concatenate(demos.actions), expected)
+    assert all(space.contains(each) for each in got)
+    for states, actions in demos:
+        np.testing.assert_array_equal(states[1:], actions)
+    demos.check_spaces(space, space)
+
+
+def test_a_policy_gets_what_the_environment_returned() -> None:
+    env, seen = Echo(PAIR), []
+    env.reset = lambda seed=None, options=None: (PAIR.sample(), {})
+
+    def policy(observation: Any, rng: np.random.Generator) -> Any:
+        seen.append(PAIR.contains(observation))
+        return observation
+
+    rollouts.rollout(env, policy, 1, 0, max_steps=3)
+    assert seen == [True] * 3
+
+
+def test_whole_numbers_of_a_box_are_no_fractions() -> None:
+    env = Echo(spaces.Box(0, 9, (1,), np.int64))
+    demos = rollouts.rollout(env, lambda observation, rng: [2.0], 1, 0, max_steps=1)
+    assert demos.actions[0].tolist() == [[2.0]]
+    with pytest.raises(ValueError, match=r"the policy returned the action \[0\.7\]"):
+        rollouts.rollout(env, lambda observation, rng: [0.7], 1, 0, max_steps=1)
+
+
+# --- limits -----------------------------------------------------------------------------------
+
+
+def test_the_limit_is_that_of_the_wrapper() -> None:
+    """Around an environment that nobody registered, and the least of several."""
+    mine = Script([((1, 1), 1.0, False, False)] * 40)
+    limited = gymnasium.wrappers.TimeLimit
+    for env, steps in (
+        (limited(mine, 10), 10),
+        (limited(limited(mine, 10), 20), 10),
+        (limited(limited(mine, 20), 10), 10),
+        (gymnasium.wrappers.RecordEpisodeStatistics(limited(mine, 10)), 10),
+        (limited(gymnasium.make("CartPole-v1"), 3), 3),
+        (limited(gymnasium.make("CartPole-v1", max_episode_steps=4), 30), 4),
+    ):
+        assert rollouts.episode_limit(env, None) == steps
+        assert rollouts.rollout(env, second, 1, 0).n_steps == steps
+        assert rollouts.episode_limit(env, 2) == 2
+    with pytest.raises(ValueError, match="horizon is None and env has no limit of its own"):
+        rollouts.episode_limit(mine, None, "horizon")
+
+
+# --- policies of other kinds ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1"])
+def test_a_model_of_stable_baselines_is_a_policy(place: str) -> None:
+    env = gymnasium.make(place)
+    model = stable_baselines3.PPO("MlpPolicy", env, seed=0, n_steps=8, batch_size=8)
+
+    def predict(observation: Any, rng: np.random.Generator) -> Any:
+        return model.predict(observation, deterministic=True)[0]
+
+    expected = rollouts.rollout(env, predict, 2, 0, max_steps=20)
+    before = torch.get_rng_state()
+    for policy in (model, model.policy):
+        assert same(rollouts.rollout(env, policy, 2, 0, max_steps=20), expected)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Remembering:
+    """A recurrent model: its action is how often it was asked in this episode."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """As Stable-Baselines3's."""
+        assert deterministic
+        state = np.zeros(1) if state is None or episode_start[0] else state + 1
+        return np.array(int(state[0])), state
+
+
+def test_the_memory_of_a_model_begins_with_the_episode() -> None:
+    env = Echo(spaces.Discrete(9))
+    demos = rollouts.rollout(env, Remembering(), 2, seed=0, max_steps=4)
+    assert [actions.tolist() for actions in demos.actions] == [[0, 1, 2, 3]] * 2
+
+
 # --- against the exact answer -----------------------------------------------------------------
 
 
@@ -257,7 +391,7 @@ BAD_STEPS: list[tuple[Any, str]] = [
     (((1.0, np.inf), 1.0, False, False), "episode 0, step 2: the environment returned the obs"),
     (((1.0, 1.0), np.nan, False, False), "episode 0, step 1: the environment paid nan"),
     (((1.0, 1.0), None, False, False), "episode 0, step 1: the environment paid None"),
-    (((1.0, 1.0), np.array([1.0]), False, False), "episode 0, step 1: the environment paid array"),
+    (((1.0, 1.0), np.array([1.0]), False, False), r"paid array\(\[1.\]\); expected a fin"),
     (((None, 1.0), 1.0, False, False), "episode 0, step 2: the environment returned the obs"),
 ]
 
@@ -266,6 +400,13 @@ BAD_STEPS: list[tuple[Any, str]] = [
 def test_what_is_not_finite_is_named(step: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rollouts.rollout(Script([FINE, step, FINE]), second, 2, 0, 3)
+
+
+@pytest.mark.parametrize("one", [1, np.float32(1.0), np.array(1.0), np.array(1), Fraction(1)])
+def test_a_reward_is_any_single_number(one: Any) -> None:
+    paid = rollouts.rollout(Script([(FINE[0], one, False, False)]), second, 1, 0, 1).rewards
+    assert paid is not None
+    np.testing.assert_array_equal(paid[0], [1.0])
 
 
 def test_a_bad_start_is_named() -> None:
@@ -309,9 +450,20 @@ BAD_ARGUMENTS: list[tuple[Callable[[], Any], dict[str, Any], str]] = [
     (lambda: "CartPole-v1", {}, "env is 'CartPole-v1'; expected a single Gymnasium environment"),
     (lambda: gymnasium.make_vec("CartPole-v1", 2), {}, "expected a single Gymnasium environment"),
     (bare(observation_space=spaces.Dict({})), {}, "env.observation_space is Dict"),
-    (bare(observation_space=spaces.Box(0, 1, (2, 2))), {}, "expected a Discrete space or a Box"),
-    (bare(action_space=spaces.MultiDiscrete([2, 2])), {}, "env.action_space is MultiDiscrete"),
-    (bare(action_space=spaces.MultiBinary(2)), {}, "env.action_space is MultiBinary"),
+    (bare(observation_space=spaces.Text(2)), {}, "expected a Discrete space, a Box, a MultiDis"),
+    (bare(action_space=spaces.MultiDiscrete([2, 2])), {}, "returned the action 1; env.action_sp"),
+    (bare(reset=lambda: np.zeros(2)), {}, "env is .*; expected one whose reset takes a seed as Gy"),
+    (
+        bare(reset=lambda seed=None: np.zeros(2)),
+        {},
+        r"env.reset returned array.*; expected observation, info as Gymnasium's environments do; "
+        "one of the old gym package needs a wrapper, like shimmy",
+    ),
+    (
+        bare(step=lambda action: (np.zeros(2), 0.0, False, {})),
+        {},
+        "env.step returned .*; expected observation, reward, terminated, truncated, info as Gymn",
+    ),
     (bare(), {"n": 0}, "n is 0; expected a whole number, at least 1"),
     (bare(), {"max_steps": 0}, "max_steps is 0; expected a whole number"),
     (bare(), {"max_steps": None}, "max_steps is None and env has no limit of its own"),
@@ -319,7 +471,13 @@ BAD_ARGUMENTS: list[tuple[Callable[[], Any], dict[str, Any], str]] = [
     (bare(), {"seed": -1}, "seed is -1; expected a whole number >= 0"),
     (bare(), {"seed": None}, "seed is None; expected"),
     (bare(), {"seed": 0.5}, "seed is 0.5; expected"),
-    (bare(), {"policy": np.full((2, 3), 1 / 3)}, "expected a function, as env has the spaces Box"),
+    (
+        bare(),
+        {"policy": np.full((2, 3), 1 / 3)},
+        r"a function \(or .*\), as env has the",
+    ),
+    (bare(), {"policy": None}, "policy is None; expected a function"),
+    (lambda: Echo(spaces.Discrete(2)), {"policy": object()}, "policy is <object.*or a table"),
     (lambda: Echo(spaces.Discrete(2)), {"policy": np.eye(3)}, r"policy has shape \(3, 3\)"),
     (lambda: Echo(spaces.Discrete(2)), {"policy": np.ones((2, 2))}, "policy sums to 2"),
 ]

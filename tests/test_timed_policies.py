@@ -122,7 +122,7 @@ def test_who_keeps_to_the_bounds_has_no_exact_density(
         (lambda p, rng: p([np.nan, 0.0], rng), "observation is nan"),
         (lambda p, rng: p([0.3], rng), r"observation has shape \(1,\); expected \(2,\)"),
         (lambda p, rng: p(0.3, rng), r"observation has shape \(\)"),
-        (lambda p, rng: p.log_density(np.zeros((2, 4, 2)), np.zeros((1, 4, 1))), "actions has sh"),
+        (lambda p, rng: p.log_density(np.zeros((2, 4, 2)), np.zeros((1, 4, 1))), "and actions"),
         (
             lambda p, rng: p.log_density(np.zeros((1, 4, 3)), np.zeros((1, 4, 1))),
             "states has shape",

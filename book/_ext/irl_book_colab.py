@@ -4,8 +4,8 @@ Colab and GitHub show MyST directives and roles as raw text.  After the build, `
 each notebook into plain Markdown with the same code cells and the same stored outputs: directives
 become quotes, bold headings and folded blocks, references become links into the site, equations
 carry the number that they have there.  Two cells come first: where the page is, and a bootstrap
-that installs the package on Colab. What has no translation is a warning, and with ``-W`` a failed
-build, rather than raw text for a reader.
+that installs the package on Colab and wherever else it is missing.  What has no translation is a
+warning, and with ``-W`` a failed build, rather than raw text for a reader.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from irl_book_site import build_wheel, wheel_version
 logger = logging.getLogger(__name__)
 
 BOOTSTRAP = Template("""\
-# On Colab: install the package that this notebook was tested with. Elsewhere: nothing.
+# On Colab, and wherever irl_lib is missing: install the package that this notebook was tested with.
+import importlib.util
 import sys
 
-if "google.colab" in sys.modules:
-    import importlib.util
+if "google.colab" in sys.modules or importlib.util.find_spec("irl_lib") is None:
     import os
     import subprocess
 
@@ -46,7 +46,10 @@ if "google.colab" in sys.modules:
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", wheel]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"irl_lib could not be installed from {wheel}:\\n{done.stderr}")
+        raise RuntimeError(
+            f"irl_lib could not be installed from {wheel}:\\n{done.stderr}\\n"
+            f"In a terminal: {' '.join(pip)}"
+        )
     importlib.invalidate_caches()
     for name in [name for name in sys.modules if name.split(".")[0] == "irl_lib"]:
         del sys.modules[name]  # what an older notebook left in this session
@@ -55,7 +58,7 @@ if "google.colab" in sys.modules:
     if irl_lib.__version__ != "$version":
         raise RuntimeError(
             f"irl_lib is {irl_lib.__version__} from {irl_lib.__file__}, not $version:"
-            " choose Runtime > Disconnect and delete runtime, then run this again"
+            " restart the kernel (on Colab: Runtime > Disconnect and delete runtime), and try again"
         )
     print(f"irl_lib {irl_lib.__version__}, from {site}")
 """)

@@ -40,6 +40,8 @@ def cartpole(
         "gravity": check_real("gravity", gravity, 0.0, open_end=True),
         "force": check_real("force", force, 0.0, open_end=True),
     }
+    if render_mode is not None and not isinstance(render_mode, str):
+        raise ValueError(f"render_mode is {render_mode!r}; expected a text, or None")
     gymnasium = _gymnasium()
     spec = gymnasium.envs.registration.EnvSpec(
         id=NAME,

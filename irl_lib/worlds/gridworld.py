@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from irl_lib.mdp import MDP, Array, check_array, check_count, check_real, check_seed, feature_matrix
+from irl_lib.mdp import (
+    MDP,
+    Array,
+    as_array,
+    check_array,
+    check_count,
+    check_real,
+    check_seed,
+    feature_matrix,
+)
 from irl_lib.worlds.base import World
 
 Index = NDArray[np.int64]
@@ -16,6 +25,7 @@ Mask = NDArray[np.bool_]
 
 MOVES = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # right, up, left, down, as (x, y)
 MOVE_NAMES = ("right", "up", "left", "down")
+MOST_CELLS = 100_000_000
 
 
 def gridworld(
@@ -59,8 +69,14 @@ def gridworld(
     """
     height = width if height is None else height
     width, height = check_count("width", width), check_count("height", height)
-    if not 0.0 <= check_real("slip", slip, 0.0) <= 1.0:
-        raise ValueError(f"slip is {slip!r}; expected a probability in [0, 1]")
+    if width * height > MOST_CELLS:
+        raise ValueError(
+            f"width and height are {width} and {height}; expected at most {MOST_CELLS:,} cells"
+        )
+    slip, n_features = (
+        check_real("slip", slip, 0.0, most=1.0),
+        check_count("n_features", n_features),
+    )
     wall, goal = (_cells(n, c, width, height) for n, c in [("walls", walls), ("goals", goals)])
     start = ~(wall | goal)
     if not start.any():
@@ -111,7 +127,12 @@ def _bumps(positions: Index, n_features: int, rng: np.random.Generator) -> Array
 
 def _cells(name: str, cells: Sequence[tuple[int, int]], width: int, height: int) -> Mask:
     mask = np.zeros(width * height, dtype=bool)
-    for x, y in cells:
+    where = as_array(name, list(cells) if isinstance(cells, set | frozenset) else cells)
+    if where.shape == (0,):
+        return mask
+    if where.ndim != 2 or where.shape[1] != 2 or where.dtype.kind not in "iu":
+        raise ValueError(f"{name} is {cells!r}; expected pairs (x, y) of whole numbers")
+    for x, y in where.tolist():
         if not (0 <= x < width and 0 <= y < height):
             raise ValueError(f"{name} has the cell {(x, y)}; the grid is {width} by {height}")
         mask[y * width + x] = True

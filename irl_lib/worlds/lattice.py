@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from irl_lib.mdp import MDP, Array, check_array, check_numbers, check_sizes
+from irl_lib.mdp import MDP, Array, check_array, check_numbers, check_rng, check_sizes, check_type
 from irl_lib.trajectories import check_flags
 
 
@@ -58,11 +58,13 @@ class Lattice:
         cells: Sequence[int],
         periodic: Sequence[bool] | None = None,
     ) -> None:
-        bottom = check_numbers("low", low)
-        bottom = check_array("low", bottom, (bottom.size,))
-        top = check_array("high", high, bottom.shape)
-        if not bottom.size:
-            raise ValueError("low is empty; expected a number for each coordinate")
+        bottom, top = check_numbers("low", low), check_numbers("high", high)
+        if bottom.ndim != 1 or not bottom.size or bottom.shape != top.shape:
+            raise ValueError(
+                f"low has shape {bottom.shape} and high {top.shape}; expected (d,) twice, with d "
+                "at least 1"
+            )
+        bottom, top = check_array("low", bottom, top.shape), check_array("high", top, top.shape)
         around = check_flags("periodic", False if periodic is None else periodic, bottom.size)
         counts = check_sizes("cells", cells)
         if (top <= bottom).any():
@@ -99,8 +101,11 @@ class Lattice:
         Raises:
             ValueError: for another shape, or an entry that is not finite.
         """
-        where = check_numbers("at", at)
-        where = check_array("at", where, (*where.shape[:1], len(self.shape)))
+        return self._around("at", at)
+
+    def _around(self, name: str, at: ArrayLike) -> sparse.csr_array:
+        where = check_numbers(name, at)
+        where = check_array(name, where, (*where.shape[:1], len(self.shape)))
         scaled = (where - self.low) / self.spacing
         floor, share = np.empty(scaled.shape, dtype=np.int64), np.empty(scaled.shape)
         for i, (n, around) in enumerate(zip(self.cells, self.periodic, strict=True)):
@@ -140,11 +145,13 @@ class Lattice:
         """
         size, d = int(np.prod(self.shape)), len(self.shape)
         targets = check_numbers("next_states", next_states)
+        targets = check_array("next_states", targets, targets.shape)
         if targets.ndim != 3 or targets.shape[::2] != (size, d):
             raise ValueError(f"next_states has shape {targets.shape}; expected ({size}, A, {d})")
-        if not np.size(start):
+        starts = self._around("start", start)
+        if not starts.shape[0]:
             raise ValueError("start has no entries; expected at least one state")
-        first = np.asarray(self.interpolation(start).mean(axis=0)).ravel()
+        first = np.asarray(starts.mean(axis=0)).ravel()
         transitions = self.interpolation(targets.reshape(-1, d))
         return MDP(transitions, first, discount, horizon)
 
@@ -176,8 +183,11 @@ class LatticePolicy:
         state: Callable[[Array], ArrayLike] | None = None,
     ) -> None:
         middles = check_numbers("actions", actions)
+        middles = check_array("actions", middles, middles.shape)
+        if state is not None and not callable(state):
+            raise ValueError(f"state is {state!r}; expected a function")
         values = check_numbers("q", q)
-        size = int(np.prod(lattice.shape))
+        size = int(np.prod(check_type("lattice", lattice, Lattice).shape))
         if middles.ndim != 2 or values.ndim != 3 or values.shape[1:] != (size, len(middles)):
             raise ValueError(
                 f"q has shape {values.shape} and actions {middles.shape}; expected (T, {size}, A) "
@@ -206,7 +216,9 @@ class LatticePolicy:
                 f"the policy has a horizon of {len(self.q)} steps, and all are taken; call start() "
                 "before each episode"
             )
-        state = np.asarray(observation if self.state is None else self.state(observation))
+        check_rng(rng)
+        state = observation if self.state is None else self.state(observation)
+        state = check_array("observation", state, self.lattice.low.shape)
         row = self.lattice.interpolation(state[None])
         values = row.data @ self.q[self.time][row.indices]
         self.time += 1

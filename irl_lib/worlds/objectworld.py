@@ -23,14 +23,13 @@ reinforcement learning.
 
 from __future__ import annotations
 
-import numbers
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, spatial
 
-from irl_lib.mdp import MDP, Array, check_real, check_seed
+from irl_lib.mdp import MDP, Array, check_count, check_flag, check_real, check_seed
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -38,7 +37,8 @@ Mask = NDArray[np.bool_]
 MOVES = np.array([[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]])  # stay, right, up, left, down: (x, y)
 NEAR_FIRST, NEAR_SECOND = 3.0, 2.0  # cells, of objectworld's reward
 BLUE_GOOD, BLUE_BAD = 4, 5  # blue cells of nine, of binaryworld's
-SMALLEST = 2  # cells from side to side
+SIDES = (2, 10_000)  # cells from side to side, at least and at most
+COLORS = (2, 1_000)
 
 
 class MapWorld(NamedTuple):
@@ -101,8 +101,9 @@ def objectworld(
         >>> objectworld(16, seed=1)
         MapWorld(16 x 16 cells, 4 features, reward +1 in 14 cells and -1 in 78)
     """
-    n, colors = _at_least("size", size, SMALLEST), _at_least("n_colors", n_colors, 2)
-    chance, rng = _chance("density", density), check_seed(seed)
+    n, colors = check_count("size", size, *SIDES), check_count("n_colors", n_colors, *COLORS)
+    chance, rng = check_real("density", density, 0.0, most=1.0), check_seed(seed)
+    check_flag("discrete", discrete)
     mdp, positions = _map(n, slip, discount, horizon)
     filled = rng.random(n * n) < chance
     outer, inner = np.where(filled, rng.integers(colors, size=(2, n * n)), -1)
@@ -112,8 +113,6 @@ def objectworld(
     reward = np.where(near, np.where(very_near, 1.0, -1.0), 0.0)
     colours = tuple(f"{half} {c + 1}" for half in ("outer", "inner") for c in range(colors))
     names = tuple(f"distance to {each}" for each in colours)
-    if not isinstance(discrete, bool | np.bool_):
-        raise ValueError(f"discrete is {discrete!r}; expected a boolean")
     features = distances
     if discrete:
         features = (distances[:, :, None] < np.arange(1, n + 1)).reshape(n * n, -1).astype(float)
@@ -150,7 +149,7 @@ def binaryworld(
         >>> binaryworld(16, seed=1)
         MapWorld(16 x 16 cells, 9 features, reward +1 in 62 cells and -1 in 44)
     """
-    n, rng = _at_least("size", size, SMALLEST), check_seed(seed)
+    n, rng = check_count("size", size, *SIDES), check_seed(seed)
     mdp, positions = _map(n, slip, discount, horizon)
     blue = (rng.random((n, n)) < 0.5).astype(float)
     seen = np.lib.stride_tricks.sliding_window_view(np.pad(blue, 1), (3, 3))
@@ -165,7 +164,7 @@ def binaryworld(
 
 def _map(n: int, slip: float, discount: float, horizon: int | None) -> tuple[MDP, Array]:
     """The MDP of a square of cells, and the ``(S, 2)`` positions of its states."""
-    astray = _chance("slip", slip)
+    astray = check_real("slip", slip, 0.0, most=1.0)
     positions = np.indices((n, n)).reshape(2, -1)[::-1].T
     target = np.clip(positions[:, None] + MOVES, 0, n - 1)
     landed, state = target[..., 1] * n + target[..., 0], np.arange(n * n)
@@ -190,15 +189,3 @@ def _distances(positions: Array, layer: Mask, n: int) -> Array:
 def _table(mdp: MDP, reward: Array) -> Array:
     """A reward of states ``(S,)`` for each action ``(S, A)``."""
     return np.repeat(reward[:, None], mdp.n_actions, axis=1)
-
-
-def _at_least(name: str, value: int, least: int) -> int:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} is {value!r}; expected a whole number, at least {least}")
-    return int(value)
-
-
-def _chance(name: str, value: float) -> float:
-    if not 0.0 <= check_real(name, value, 0.0) <= 1.0:
-        raise ValueError(f"{name} is {value!r}; expected a probability in [0, 1]")
-    return float(value)

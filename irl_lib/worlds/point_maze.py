@@ -24,11 +24,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from irl_lib.mdp import MDP, Array, check_array, check_count, check_numbers, check_real
+from irl_lib.mdp import (
+    MDP,
+    Array,
+    as_array,
+    check_array,
+    check_count,
+    check_numbers,
+    check_real,
+    check_type,
+)
 from irl_lib.worlds.lattice import Lattice
 
 NAME = "irl_lib/PointMaze-v0"
 HORIZON = 30
+MOST_CELLS = 10_000  # per side of a lattice
 TOUCH = 1e-6  # more than the rounding of a place to 32 bits
 ROUNDED = 0.1  # the distance to the goal, within which the reward is round rather than pointed
 
@@ -67,7 +77,7 @@ class Maze:
             self._set(name, check_real(name, getattr(self, name), 0.0))
         for name in ("goal", "start", "puddle"):
             self._set(name, _place(name, getattr(self, name)))
-        if not isinstance(self.walls, tuple | list | np.ndarray):
+        if isinstance(self.walls, str) or not np.iterable(as_array("walls", self.walls)):
             raise ValueError(f"walls is {self.walls!r}; expected a sequence of rectangles")
         self._set("walls", tuple(_wall(i, w, self.stride) for i, w in enumerate(self.walls)))
         for name in ("goal", "start"):
@@ -207,8 +217,8 @@ def point_maze(max_steps: int = HORIZON, maze: Maze | None = None, **changes: An
         >>> env.spec.id, env.spec.max_episode_steps
         ('irl_lib/PointMaze-v0', 40)
     """
-    if maze is not None and not isinstance(maze, Maze):
-        raise ValueError(f"maze is {maze!r}; expected a Maze")
+    if maze is not None:
+        check_type("maze", maze, Maze)
     settings = ({} if maze is None else asdict(maze)) | changes
     unknown = sorted(set(settings) - set(Maze.__dataclass_fields__))
     if unknown:
@@ -252,9 +262,9 @@ def maze_grid(
         >>> plan.policy.shape
         (30, 441, 25)
     """
-    if not isinstance(maze, Maze):
-        raise ValueError(f"maze is {maze!r}; expected a Maze")
-    n, k = check_count("cells", cells), check_count("action_cells", action_cells)
+    check_type("maze", maze, Maze)
+    n = check_count("cells", cells, most=MOST_CELLS)
+    k = check_count("action_cells", action_cells, most=MOST_CELLS)
     lattice = Lattice([0.0, 0.0], [1.0, 1.0], [n, n])
     line = (2.0 * np.arange(k) + 1.0) / k - 1.0
     actions = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -87,6 +87,7 @@ GEOGRAPHIC = re.compile(
 BLOCKS = (70.0, 190.0)  # metres between two crossings of the generated city
 RAMP = 30.0  # metres that a motorway node is off its crossing, both ways
 ARTERIAL_EVERY = 5  # blocks
+MOST_SEGMENTS = 10_000_000
 NO_ROAD = -1e5  # the reward of an action that does not exist
 
 
@@ -267,7 +268,7 @@ def roads(seed: int = 0, size: int = 20_000) -> RoadNetwork:
         >>> roads(seed=0, size=1_000).n_segments >= 1_000
         True
     """
-    if check_count("size", size) < 20:
+    if check_count("size", size, most=MOST_SEGMENTS) < 20:
         raise ValueError(f"size is {size!r}; expected at least 20 segments")
     side = max(4, int(np.sqrt(size / 3.4)))
     while True:

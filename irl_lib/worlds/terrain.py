@@ -26,12 +26,22 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
-from irl_lib.mdp import MDP, Array, check_array, check_count, check_real, check_seed
+from irl_lib.mdp import (
+    MDP,
+    Array,
+    WrongTypeError,
+    check_array,
+    check_count,
+    check_real,
+    check_rng,
+    check_seed,
+)
 from irl_lib.worlds.base import World
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+LARGEST = 10_000  # cells from side to side: 250 kilometres
 SMALLEST = 16  # cells from side to side, below which there is no room for a landscape
 CELL = 25.0  # metres
 MOVES = np.array([[1, 0], [1, 1], [0, 1], [-1, 1], [-1, 0], [-1, -1], [0, -1], [1, -1]])  # x, y
@@ -204,6 +214,7 @@ class Terrain:
         Raises:
             ValueError: for a bad argument, or a map without cells so far apart.
         """
+        check_rng(rng)
         if check_real("least", least, 0.0) >= 1.0:
             raise ValueError(f"least is {least!r}; expected a share of the side below 1")
         pairs = rng.choice(np.flatnonzero(~self.blocked), (1_000 * check_count("n", n), 2))
@@ -258,7 +269,7 @@ def terrain(size: int = 128, seed: int = 0) -> Terrain:
         >>> round(float(world.mdp.initial @ plan.v), 1)
         -63.4
     """
-    if check_count("size", size) < SMALLEST:
+    if check_count("size", size, most=LARGEST) < SMALLEST:
         raise ValueError(f"size is {size}; expected at least {SMALLEST} cells")
     rng = check_seed(seed)
     height = _ranks(_noise(size, rng, 2.0))
@@ -283,6 +294,8 @@ def travel_costs(minded: Mapping[str, float]) -> Array:
     Raises:
         ValueError: for a name that is no feature, or a cost below 0.
     """
+    if not isinstance(minded, Mapping):
+        raise WrongTypeError(f"minded is {minded!r}; expected a dict of costs by name")
     unknown = set(minded) - set(FEATURES)
     if unknown:
         raise ValueError(
@@ -299,7 +312,7 @@ def traveller(name: str) -> Array:
     Raises:
         ValueError: when there is nobody of that name.
     """
-    if name not in TRAVELLERS:
+    if not isinstance(name, str) or name not in TRAVELLERS:
         raise ValueError(f"name is {name!r}; expected one of {', '.join(TRAVELLERS)}")
     return travel_costs(TRAVELLERS[name])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from irl_lib.mdp import MDP, check_seed
+from irl_lib.mdp import MDP, check_count, check_real, check_seed
 from irl_lib.worlds.base import World
 
 
@@ -14,10 +14,9 @@ def chain(length: int = 5, horizon: int | None = None, discount: float = 0.9) ->
     The features of a state are its position, from 0 to 1, and whether it is the last.
 
     Raises:
-        ValueError: when ``length`` is below 2.
+        ValueError: when ``length`` is no whole number, or below 2.
     """
-    if length < 2:
-        raise ValueError(f"length is {length}; expected at least 2 states")
+    length = check_count("length", length, least=2)
     states = np.arange(length)
     transitions = np.zeros((length, 2, length))
     transitions[states, 0, np.maximum(states - 1, 0)] = 1.0
@@ -44,9 +43,10 @@ def gamble(win: float = 2.0, lose: float = -4.0, chance: float = 0.5) -> World:
     luck could be chosen; the maximum causal entropy policy does not.
 
     Raises:
-        ValueError: when ``chance`` is not in (0, 1).
+        ValueError: when ``chance`` is not in (0, 1), or a payment no finite number.
     """
-    if not 0.0 < chance < 1.0:
+    pays = [check_real(name, paid, -np.inf) for name, paid in (("win", win), ("lose", lose))]
+    if not 0.0 < check_real("chance", chance, 0.0, most=1.0) < 1.0:
         raise ValueError(f"chance is {chance!r}; expected a probability in (0, 1)")
     start, safe, won, lost = range(4)
     transitions = np.zeros((4, 2, 4))
@@ -55,7 +55,7 @@ def gamble(win: float = 2.0, lose: float = -4.0, chance: float = 0.5) -> World:
     transitions[[safe, won, lost], :, [safe, won, lost]] = 1.0
     features = np.zeros((4, 2, 2))
     features[won, :, 0] = features[lost, :, 1] = 1.0
-    weights = np.array([win, lose])
+    weights = np.array(pays)
     positions = np.array([[0.0, 0.0], [1.0, 0.5], [1.0, -0.25], [1.0, -0.75]])
     mdp = MDP(transitions, np.eye(4)[start], 1.0, 2)
     return World(mdp, features, weights, features @ weights, positions, ("won", "lost"))
@@ -95,15 +95,14 @@ def random_mdp(
     them.
 
     Raises:
-        ValueError: when ``branching`` or ``n_absorbing`` doesn't fit the number of states.
+        ValueError: for a size below 1; or when ``branching`` or ``n_absorbing`` doesn't fit the
+            number of states.
     """
-    if not 1 <= branching <= n_states or not 0 <= n_absorbing < n_states:
-        raise ValueError(
-            f"branching is {branching} and n_absorbing is {n_absorbing}; expected 1 to {n_states} "
-            f"and 0 to {n_states - 1}"
-        )
+    n_states, n_features = check_count("n_states", n_states), check_count("n_features", n_features)
+    branching = check_count("branching", branching, most=n_states)
+    n_absorbing = check_count("n_absorbing", n_absorbing, least=0, most=n_states - 1)
     rng = check_seed(seed)
-    shape = (n_states, n_actions)
+    shape = (n_states, check_count("n_actions", n_actions))
     transitions = np.zeros((*shape, n_states))
     targets = np.argsort(rng.random((*shape, n_states)), axis=2)[..., :branching]
     rows = rng.dirichlet(np.ones(branching), size=shape)

@@ -8,11 +8,9 @@ Colab.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,6 +22,8 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+
+from environments import kept, run, says
 
 HERE = Path(__file__).resolve().parent / "colab"
 STAND_IN = HERE / "stand_in"
@@ -42,11 +42,6 @@ PACKAGES = (
     "ipykernel",
 )
 VERSION = "3.13"
-INSTALL_SECONDS = 600
-
-
-class NoRuntimeError(Exception):
-    """The environment could not be made; the text says why."""
 
 
 def constraints(text: str) -> list[str]:
@@ -54,17 +49,6 @@ def constraints(text: str) -> list[str]:
     pinned = (line.split("#")[0].strip() for line in text.splitlines())
     named = [(line.split("==")[0].strip().lower(), line) for line in pinned if "==" in line]
     return sorted(line for name, line in named if name in PACKAGES)
-
-
-def says(python: str | Path, code: str) -> str:
-    """What an interpreter prints, or nothing if it does not run."""
-    try:
-        done = subprocess.run(
-            [python, "-c", code], capture_output=True, text=True, check=True, timeout=60
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
 
 
 def find_python() -> Path:
@@ -78,52 +62,14 @@ def find_python() -> Path:
     return Path(sys.executable)
 
 
-def environment() -> dict[str, str]:
-    """This process's environment without what ties it to the book's own."""
-    dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONWARNINGS", "MPLBACKEND")
-    return {name: value for name, value in os.environ.items() if name not in dropped}
-
-
-def run(*command: str | Path) -> None:
-    """Run a command.
-
-    Raises:
-        NoRuntimeError: with the end of what it said, if it fails or takes too long.
-    """
-    try:
-        subprocess.run(
-            command,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=INSTALL_SECONDS,
-        )
-    except subprocess.CalledProcessError as error:
-        raise NoRuntimeError(f"{command[0]} failed: {error.stderr[-600:]}") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoRuntimeError(str(error)) from None
-
-
 def colab_environment(cache: Path, python: Path) -> Path:
     """The interpreter of an environment with Colab's versions; made if it is not there yet.
 
     Raises:
-        NoRuntimeError: if it is not there and its packages cannot be installed.
+        NoEnvironmentError: if it is not there and its packages cannot be installed.
     """
-    wanted = "\n".join(constraints(CONSTRAINTS.read_text(encoding="utf-8")))
-    version = says(python, "import sys; print(sys.version)")
-    key = hashlib.sha256(f"{wanted}{PACKAGES}{version}".encode()).hexdigest()[:12]
-    folder = cache / f"colab-{key}"
-    complete = folder / "complete"
-    if not complete.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        run(python, "-m", "venv", folder)
-        (folder / "constraints.txt").write_text(f"{wanted}\n", encoding="utf-8")
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "-q"]
-        run(*pip, "-c", folder / "constraints.txt", *PACKAGES)
-        complete.touch()
-    return folder / "bin" / "python"
+    wanted = constraints(CONSTRAINTS.read_text(encoding="utf-8"))
+    return kept(cache, "colab", python, PACKAGES, wanted)
 
 
 def overlay(folder: Path, base: Path) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -24,6 +26,7 @@ from nbformat import NotebookNode
 
 import colab_runtime as runtime
 import irl_book_common as common
+from environments import NoEnvironmentError, environment, says
 from irl_book_colab import (
     Translator,
     UntranslatableError,
@@ -38,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = common.chapters(ROOT) if (ROOT / "_toc.yml").is_file() else []
 SITE = str(common.load_yaml(ROOT / "_config.yml")["html"]["baseurl"]).rstrip("/")
 PYTHON = runtime.find_python()
-PYTHON_NAME = "python" + runtime.says(PYTHON, "import sys; print('%d.%d' % sys.version_info[:2])")
+PYTHON_NAME = "python" + says(PYTHON, "import sys; print('%d.%d' % sys.version_info[:2])")
 BOOTSTRAP_SECONDS = 10
 CELL_SECONDS = 300
 TORCH = re.compile(r"^\s*(?:import|from) torch\b", re.MULTILINE)
@@ -226,7 +229,7 @@ def colab() -> Path:
     """The interpreter of the environment with Colab's versions."""
     try:
         return runtime.colab_environment(ROOT / ".cache", PYTHON)
-    except runtime.NoRuntimeError as reason:
+    except NoEnvironmentError as reason:
         unavailable(f"no environment with Colab's versions: {reason}")
         raise
 
@@ -237,7 +240,7 @@ def test_the_environment_has_colabs_versions(colab: Path) -> None:
     for line in wanted:
         name, version = line.split("==")
         ask = f"import importlib.metadata as m; print(m.version({name!r}))"
-        assert runtime.says(colab, ask) == version
+        assert says(colab, ask) == version
 
 
 def test_constraints_are_picked_from_a_longer_list() -> None:
@@ -284,14 +287,55 @@ def printed(cell: NotebookNode) -> str:
     return "".join(output.text for output in cell.outputs if output.output_type == "stream")
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: f"{chapter.name}-{PYTHON_NAME}")
-def test_it_runs_to_the_end(
-    site: Path, chapter: common.Chapter, address: str, tmp_path: Path, request: Any
+def needs_torch(chapter: common.Chapter) -> bool:
+    """Whether a chapter imports torch itself."""
+    notebook = nbformat.read(chapter.path, as_version=4)
+    return any(TORCH.search(text) for text in code_of(notebook.cells))
+
+
+def quickest() -> list[common.Chapter]:
+    """The chapter without torch and the one with it that took least when they were stored."""
+    records = json.loads((ROOT / "book/results/notebooks.json").read_text(encoding="utf-8"))
+    by_time = sorted(CHAPTERS, key=lambda chapter: float(records[chapter.name]["seconds"]))
+    return [next(c for c in by_time if needs_torch(c) is torch) for torch in (False, True)]
+
+
+def imports_alone(made: NotebookNode) -> None:
+    """Leaves the two cells in front, and one with all that the chapter imports."""
+    statements = [
+        ast.unparse(node)
+        for text in code_of(made.cells[2:])
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert len(statements) > 2
+    made.cells[2:] = [nbformat.v4.new_code_cell("\n".join(statements))]
+
+
+FULL = os.environ.get("FULL") == "1"
+TO_THE_END = CHAPTERS if FULL else quickest() if CHAPTERS else []
+RUNS = [(chapter, True) for chapter in TO_THE_END]
+RUNS += [(chapter, False) for chapter in CHAPTERS if chapter not in TO_THE_END]
+
+
+@pytest.mark.parametrize(
+    ("chapter", "to_the_end"),
+    RUNS,
+    ids=[f"{c.name}-{PYTHON_NAME}-{'whole' if whole else 'imports'}" for c, whole in RUNS],
+)
+def test_it_runs_as_on_colab(
+    site: Path,
+    chapter: common.Chapter,
+    to_the_end: bool,
+    address: str,
+    tmp_path: Path,
+    request: Any,
 ) -> None:
     made = written(site, chapter)
-    needs_torch = any(TORCH.search(text) for text in code_of(made.cells))
-    base = Path(sys.executable) if needs_torch else request.getfixturevalue("colab")
+    base = Path(sys.executable) if needs_torch(chapter) else request.getfixturevalue("colab")
     interpreter = runtime.overlay(tmp_path / "overlay", base)
+    if not to_the_end:
+        imports_alone(made)
     made.cells.append(nbformat.v4.new_code_cell(AFTERWARDS))
     seconds = execute(made, tmp_path, interpreter, address)
     assert seconds[1] < BOOTSTRAP_SECONDS
@@ -318,7 +362,7 @@ def bootstrapped(
     search = os.pathsep.join(str(path) for path in [runtime.STAND_IN, *paths.values()])
     done = subprocess.run(
         [python, "-c", f"{before}\n{code}"],
-        env={**runtime.environment(), "PYTHONPATH": search, "IRL_BOOK_SITE": address},
+        env={**environment(), "PYTHONPATH": search, "IRL_BOOK_SITE": address},
         cwd=python.parent,
         capture_output=True,
         text=True,
@@ -327,7 +371,16 @@ def bootstrapped(
     return done.returncode, done.stdout + done.stderr
 
 
-def test_elsewhere_the_bootstrap_does_nothing(fresh: Path) -> None:
+def test_elsewhere_the_bootstrap_leaves_a_package_that_is_there(
+    fresh: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "irl_lib.py").write_text("__version__ = '0.0.1'\n")
+    assert bootstrapped(fresh, "http://127.0.0.1:9", "", own=tmp_path) == (0, "")
+
+
+def test_elsewhere_it_installs_a_package_that_is_missing(fresh: Path, address: str) -> None:
+    status, said = bootstrapped(fresh, address, "")
+    assert (status, said) == (0, f"irl_lib {wheel_version(ROOT)}, from {address}\n")
     assert bootstrapped(fresh, "http://127.0.0.1:9", "") == (0, "")
 
 
@@ -352,6 +405,7 @@ def test_it_says_which_wheel_it_could_not_get(fresh: Path, address: str) -> None
     status, said = bootstrapped(fresh, f"{address}/nowhere", "import google.colab")
     assert status == 1
     assert f"could not be installed from {address}/nowhere/wheels/irl_lib-" in said
+    assert re.search(r"In a terminal: \S+ -m pip install -q --no-deps .*/irl_lib-\S+\.whl", said)
 
 
 PINNED = "stable-baselines3==2.9.2"

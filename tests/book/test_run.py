@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import nbformat
@@ -38,6 +39,53 @@ def test_the_summary_ends_with_the_totals_alone() -> None:
     lines = run.summary(outcomes).splitlines()
     assert lines[-1] == "3 passed, 1 failed, 1 skipped"
     assert run.summary([run.Outcome("a", 2, 0, 0, 1.0)]).splitlines()[-1] == "2 passed, 0 failed"
+
+
+def test_the_slowest_checks_are_named(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    cases = "".join(f'<testcase name="t{k}" time="{k}"/>' for k in range(15))
+    report.write_text(f"<testsuite>{cases}</testsuite>", encoding="utf-8")
+    outcomes = [run.tally("part", report, 0, 60.0), run.Outcome("types", 1, 0, 0, 9.5)]
+    shown = run.slowest(outcomes)
+    assert len(shown) == 10
+    assert [line.split()[0] for line in shown[:3]] == ["14.0", "13.0", "12.0"]
+    assert shown[5] == "     9.5 s   types: the whole"
+
+
+def test_two_runs_end_with_one_total(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOTAL", str(tmp_path / "total"))
+    assert run.finish([run.Outcome("a", 3, 1, 0, 1.0, ["why"], [(1.0, "test")])]) == 1
+    assert run.finish([run.Outcome("b", 5, 0, 2, 1.0)]) == 1, "the first run failed"
+    assert capsys.readouterr().out.splitlines()[-1] == "8 passed, 1 failed, 2 skipped"
+
+
+def test_parts_run_side_by_side_and_are_listed_in_their_order(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    wait = "import sys, time; time.sleep(float(sys.argv[1])); print('after', sys.argv[1])"
+    seconds = {"a": "0.6", "b": "0.1", "c": "0.1"}
+    parts = [run.Part(name, [sys.executable, "-c", wait, s]) for name, s in seconds.items()]
+    parts.append(run.Part("d", [sys.executable, "-c", "print('first')"], alone=True))
+    outcomes = run.run_all(parts)
+    assert [outcome.name for outcome in outcomes] == ["a", "b", "c", "d"]
+    said = capfd.readouterr().out
+    assert said.index("first") < said.index("after 0.1") < said.index("after 0.6")
+
+
+def test_every_chapter_is_a_part_and_the_longest_comes_first(root: Path) -> None:
+    names = [part.name for part in run.chapter_parts()]
+    assert len(names) == len(set(names)) == len(list((root / "notebooks").glob("*.ipynb")))
+    records = json.loads((root / "book/results/notebooks.json").read_text(encoding="utf-8"))
+    longest = max(records, key=lambda name: records[name]["seconds"])
+    assert names[0] == f"chapter {longest[:2]}"
+
+
+def test_parts_are_chosen_by_how_their_names_begin() -> None:
+    parts = run.all_parts()
+    assert [p.name for p in run.chosen(parts, ["chapter 04", "lint"])] == ["chapter 04", "lint"]
+    assert run.chosen(parts, []) == parts
 
 
 def test_a_part_that_fails_is_counted_and_does_not_raise(capfd: pytest.CaptureFixture[str]) -> None:

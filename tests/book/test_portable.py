@@ -1,0 +1,87 @@
+"""Tests of the runs on other processors, at the lower bounds, and with new examples."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import bounds
+import explore
+import portable
+import run
+
+BY_NAME = {processor.name: processor for processor in portable.PROCESSORS}
+
+
+def test_the_processors_are_the_four() -> None:
+    assert list(BY_NAME) == ["native", "haswell", "nehalem", "one-thread"]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_libraries_run_the_kernels_that_were_asked_for(name: str) -> None:
+    processor, native = BY_NAME[name], portable.asked({})
+    if portable.can_run(processor, native):
+        found = portable.asked(portable.environment_of(processor, native))
+        assert portable.differences(processor, found) == []
+
+
+def test_a_kernel_that_is_not_the_one_asked_for_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    native = portable.asked({})
+    ignored = {**native, "kernels": ["Prescott"], "numpy": ["X86_V9"], "torch": "?", "threads": 7}
+    wrong = [portable.differences(processor, ignored) for processor in portable.PROCESSORS]
+    assert [len(each) for each in wrong] == [0, 3, 3, 1]
+    monkeypatch.setattr(portable, "asked", lambda environment: ignored)
+    (outcome,) = portable.on_processor(BY_NAME["one-thread"], native)
+    assert outcome.failed == 1
+    assert "there are 7 threads, not 1" in capsys.readouterr().out
+
+
+def test_a_processor_that_this_one_cannot_be_is_skipped_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(portable, "can_run", lambda processor, native: False)
+    assert portable.main(["haswell"]) == 0
+    shown = capsys.readouterr().out
+    assert "this machine cannot do what haswell can" in shown
+    assert shown.splitlines()[-1] == "0 passed, 0 failed, 1 skipped"
+
+
+def test_each_processor_gets_the_package_and_every_chapter() -> None:
+    parts = portable.parts_for(BY_NAME["nehalem"], {"OPENBLAS_CORETYPE": "Nehalem"})
+    assert [part.name for part in parts] == [
+        f"nehalem: {part.name}" for part in [run.PACKAGE, *run.chapter_parts()]
+    ]
+    assert {part.environment["OPENBLAS_CORETYPE"] for part in parts} == {"Nehalem"}
+
+
+def test_an_unknown_processor_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert portable.main(["pentium"]) == 2
+    assert "pentium" in capsys.readouterr().err
+
+
+def test_every_bound_is_tested_at_the_bound(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    asked = {text for texts in [project["dependencies"], *extras.values()] for text in texts}
+    asked = {text.replace(">=", "==") for text in asked if not text.startswith("irl-lib")}
+    assert asked <= set(bounds.packages(root, "https://index"))
+    here = set(bounds.packages(root, ""))
+    assert {text.partition("==")[0] for text in asked - here} == {"torch"}
+    assert sum(text.startswith("torch==") for text in here) == 1
+
+
+def test_exploring_reports_what_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds = iter([(3, {}), (3, {"a": "why"}), (3, {"a": "why"})])
+    times = iter([0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 61.0, 61.0])
+    monkeypatch.setattr(explore, "explore", lambda report: next(rounds))
+    monkeypatch.setattr(explore.time, "monotonic", lambda: next(times))
+    assert explore.main(1.0) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("why") == 1
+    assert "1 property tests failed in 3 rounds" in shown
