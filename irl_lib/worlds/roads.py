@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from irl_lib.mdp import MDP, Array, check_array, check_count, check_seed
+from irl_lib.mdp import MDP, Array, check_array, check_count, check_flag, check_seed
 from irl_lib.worlds.base import World
 
 Index = NDArray[np.int64]
@@ -316,9 +316,8 @@ def road_network(graph: Any, *, u_turns: bool = True, cars_only: bool = False) -
         >>> road_network(graph, u_turns=False)
         RoadNetwork(4 segments, 4 turns, 4 nodes; left out: out of reach 4)
     """
-    for option, value in (("u_turns", u_turns), ("cars_only", cars_only)):
-        if not isinstance(value, bool):
-            raise ValueError(f"{option} is {value!r}; expected True or False")
+    check_flag("u_turns", u_turns)
+    check_flag("cars_only", cars_only)
     every = list(_edges(graph))
     edges = [(name, data) for name, data in every if name[0] != name[1]]
     left_out = {"loops": len(every) - len(edges)}
