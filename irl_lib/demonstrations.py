@@ -34,6 +34,7 @@ from irl_lib.mdp import (
     check_policy,
     check_real,
     check_rng,
+    check_type,
     feature_matrix,
 )
 from irl_lib.trajectories import Entries, Index
@@ -359,8 +360,11 @@ def is_cut(mdp: MDP, demos: Demonstrations) -> bool:
         demos: demonstrations in it.
 
     Raises:
+        TypeError: for something else in the place of either.
         ValueError: as :meth:`Demonstrations.check`.
     """
+    check_mdp(mdp)
+    check_type("demos", demos, Demonstrations)
     return bool(_missing(mdp, demos, demos._counted(mdp)))
 
 

@@ -25,6 +25,7 @@ from irl_lib import spaces
 from irl_lib.mdp import (
     MDP,
     Array,
+    as_array,
     check_array,
     check_count,
     check_mdp,
@@ -198,7 +199,7 @@ class PolicyNet(nn.Module):
         if not self.discrete:
             raise ValueError("a Gaussian policy has densities, not probabilities; use log_prob")
         with torch.no_grad():
-            logits = self(self._rows("observations", np.asarray(observations))).double()
+            logits = self(self._rows("observations", observations)).double()
             return np.asarray(torch.softmax(logits, dim=1).numpy())
 
     def act(self, observation: ArrayLike, rng: np.random.Generator | None = None) -> Any:
@@ -224,7 +225,7 @@ class PolicyNet(nn.Module):
         seen, space = observation, self.observation_space
         if space is not None and getattr(seen, "shape", None) != (self.n_inputs,):
             seen = spaces.entry("observation", space, seen)
-        array = np.asarray(seen)
+        array = as_array("observation", seen)
         if array.ndim:
             array = check_array("observation", array, (self.n_inputs,))
         with torch.no_grad():
@@ -236,12 +237,12 @@ class PolicyNet(nn.Module):
             output = output + sd * rng.standard_normal(len(output))
         return output if self.action_space is None else spaces.clip(self.action_space, output)
 
-    def _rows(self, name: str, observations: NDArray[Any]) -> Tensor:
+    def _rows(self, name: str, observations: ArrayLike) -> Tensor:
         """Observations ``(N, d)`` or numbers ``(N,)`` for :meth:`forward`."""
-        if observations.ndim == 1:
-            return torch.tensor(check_indices(name, observations))
-        shape = (len(observations), self.n_inputs)
-        array = check_array(name, observations, shape)
+        array = as_array(name, observations)
+        if array.ndim == 1:
+            return torch.tensor(check_indices(name, array))
+        array = check_array(name, array, (*array.shape[:1], self.n_inputs))
         return torch.tensor(array, dtype=self.scale.dtype)
 
 

@@ -74,6 +74,7 @@ INNER = {
     "mdp.MDP.policy_matrix",
     "mdp.add_product",
     "mdp.as_array",
+    "mdp.reachable",
     "networks.MapRewardNet.extra_repr",
     "networks.PolicyNet.extra_repr",
     "networks.RewardNet.extra_repr",
@@ -213,6 +214,7 @@ def calls() -> dict[str, Call]:
         "demonstrations.complete_occupancy": Call(
             partial(demonstrations.complete_occupancy, name="shown"), {"mdp": model, "shown": rho}
         ),
+        "demonstrations.is_cut": Call(demonstrations.is_cut, {"mdp": model, "demos": demos}),
         "demonstrations.shipped": Call(demonstrations.shipped, {"name": "cartpole_expert"}),
         "demonstrations.from_gymnasium": Call(
             demonstrations.from_gymnasium,
