@@ -654,7 +654,7 @@ def test_the_posterior_needs_a_horizon() -> None:
 
 
 BAD_POLICIES = [
-    (np.full((4, 2), 0.3), "policy sums to 0.6; a distribution sums to 1"),
+    (np.full((4, 2), 0.3), "policy sums to 0.6 in state 0; a distribution sums to 1"),
     (np.tile([1.5, -0.5], (4, 1)), "policy has the negative entry -0.5"),
     (np.full((4, 3), 1 / 3), r"policy has shape \(4, 3\); expected \(4, 2\)"),
     (np.full((7, 4, 2), 0.5), r"policy has shape \(7, 4, 2\); expected \(4, 2\)"),
