@@ -396,7 +396,7 @@ BAD: list[tuple[tuple[Any, ...], str]] = [
     ((None, None), "states is None; expected a sequence of trajectories"),
     (([[0, 1]], [[0]], [True, False]), r"terminated has type bool and shape \(2,\); expected a"),
     (([[0, 1]], [[0]], 1), "terminated has type int64 and shape"),
-    (([[0, 1]], [[0]], [[True], [True, False]]), "terminated is no array of booleans"),
+    (([[0, 1]], [[0]], [[True], [True, False]]), "terminated is no array"),
     (([[0, 1]], [[0]], True, True), "trajectory 0 has terminated=True and truncated=True"),
     (([[0, 1]], [[0]], False, False), "trajectory 0 has terminated=False and truncated=False"),
 ]
@@ -432,7 +432,7 @@ BAD_SAMPLES: list[tuple[dict[str, Any], str]] = [
     ({"rng": 0}, "rng is 0; expected a numpy.random.Generator"),
     ({"length": 0}, "length is 0; expected"),
     ({"length": 6}, "length is 6; the horizon is 5"),
-    ({"policy": np.ones((9, 4))}, "policy sums to 4; a distribution sums to 1"),
+    ({"policy": np.ones((9, 4))}, "policy sums to 4 in state 0; a distribution sums to 1"),
 ]
 
 
