@@ -116,8 +116,21 @@ class MDP:
         """``(S, A*S)``: ``matrix`` transposed, by rows, too."""
         return self.matrix.T.tocsr()
 
+    @cached_property
+    def twins(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Pairs of actions that lead to the same places: the one, the other, and the state."""
+        place = self.expect(np.random.default_rng(0).random(self.n_states)).T
+        found = [np.empty((3, 0), dtype=np.int64)]
+        for a in range(self.n_actions - 1):  # equal rows give equal sums
+            later, state = np.nonzero(place[a + 1 :] == place[a])
+            found.append(np.stack([np.full(state.size, a), later + a + 1, state]))
+        one, other, state = np.concatenate(found, axis=1)
+        return one, other, state
+
     def action_matrix(self, action: int) -> sparse.csr_array:
         """``(S, S)``: the transitions of one action."""
+        if not isinstance(action, numbers.Integral) or not 0 <= action < self.n_actions:
+            raise ValueError(f"action is {action!r}; expected one of 0 to {self.n_actions - 1}")
         return self.matrix[action * self.n_states : (action + 1) * self.n_states]
 
     def dense_transitions(self) -> Array:
@@ -128,17 +141,20 @@ class MDP:
     def expect(self, v: Array) -> Array:
         r"""``(S, A)``: the expectation of ``v`` ``(S,)`` at the next state."""
         expected = np.zeros((self.n_actions, self.n_states))
+        v = check_shape("v", v, (self.n_states,))
         add_product(self.matrix, np.ascontiguousarray(v), expected.ravel())
         return expected.T
 
     def flow(self, occupancy: Array) -> Array:
         r"""``(S,)``: where ``(S, A)`` mass arrives, :math:`\sum_{s,a} x(s,a) P(s' \mid s,a)`."""
         arriving = np.zeros(self.n_states)
+        occupancy = check_shape("occupancy", occupancy, (self.n_states, self.n_actions))
         add_product(self.transposed, occupancy.T.ravel(), arriving)
         return arriving
 
     def policy_matrix(self, policy: Array) -> sparse.csr_array:
         r"""``(S, S)``: the chain of a policy ``(S, A)``, :math:`\sum_a \pi(a|s) P(s'|s,a)`."""
+        policy = check_shape("policy", policy, (self.n_states, self.n_actions))
         chance = policy.T.ravel()
         rows = np.flatnonzero(chance)  # a deterministic policy takes few of them
         taken = self.matrix[rows]
@@ -183,8 +199,13 @@ def add_product(matrix: sparse.csr_array, x: Array, y: Array, first: int = 0) ->
     """``y += matrix[first : first + len(y)] @ x``, in place, for floats without gaps.
 
     It is scipy's own kernel, without the dispatch around it, which takes as
-    long as a small product, and without a copy of the rows that are meant.
+    long as a small product, and without a copy of the rows that are meant.  It trusts its sizes.
     """
+    if first < 0 or first + y.size >= matrix.indptr.size or x.shape != matrix.shape[1:]:
+        raise ValueError(
+            f"x and y have shapes {x.shape} and {y.shape}; expected {matrix.shape[1:]} and no more "
+            f"than the {matrix.shape[0]} rows from {first} on"
+        )
     rows = matrix.indptr[first : first + y.size + 1]
     _sparsetools.csr_matvec(y.size, x.size, rows, matrix.indices, matrix.data, x, y)
 
@@ -419,6 +440,14 @@ def check_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} is {array[where]} at index {where}; every entry has to be finite")
+    return array
+
+
+def check_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """``value`` as a float array of the given shape, for inner loops: it may be not finite."""
+    array = check_numbers(name, value)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
     return array
 
 

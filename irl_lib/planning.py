@@ -40,10 +40,12 @@ from irl_lib.mdp import (
     MDP,
     Array,
     add_product,
+    check_count,
     check_mdp,
     check_policy,
     check_real,
     check_reward,
+    check_shape,
     check_type,
     feature_matrix,
     reachable,
@@ -153,7 +155,8 @@ def log_partition(mdp: MDP, plan: Plan) -> float:
 
     Implements: eq-partition-function
     """
-    _check_plan(mdp, plan, _finite(mdp))
+    _finite(mdp)
+    _check_plan(mdp, plan)
     return float(_log_mean_exp(plan.v[0], mdp.initial))
 
 
@@ -181,9 +184,16 @@ def soft_backup(
         v: ``(S,)``, the values of the next step.
         temperature: as in :func:`soft_value_iteration`.
         workers: threads among which the states are divided; worth it from 100,000 states on.
+
+    Raises:
+        ValueError: for an array of another shape, a temperature below 0 or no worker.
     """
-    table, ahead = _action_major_table(reward), mdp.discount * v
-    q, new = np.empty(table.shape), np.empty(v.shape)
+    shape = (mdp.n_states, mdp.n_actions)
+    table = _action_major_table(check_shape("reward", reward, shape))
+    ahead = mdp.discount * check_shape("v", v, shape[:1])
+    check_real("temperature", temperature, 0.0)
+    check_count("workers", workers)
+    q, new = np.empty(table.shape), np.empty(ahead.shape)
 
     def back_up(first: int) -> None:
         block = slice(first, first + BLOCK)
@@ -268,14 +278,13 @@ def trajectory_occupancy(mdp: MDP, plan: Plan) -> Array:
     The posterior's next states follow :math:`P(s'|s,a) \exp V_{t+1}(s')`, normalised, and so does
     its first one.
     """
-    horizon = _finite(mdp)
-    _check_plan(mdp, plan, horizon)
-    policy = plan.policy
+    _finite(mdp)
+    _check_plan(mdp, plan)
 
     def tilted_flow(t: int, x: Array) -> Array:
         return np.asarray(_tilted(mdp, plan.v[t + 1]).T @ x.ravel())
 
-    return _forward(mdp, _tilted_start(mdp, plan), policy, tilted_flow)
+    return _forward(mdp, _tilted_start(mdp, plan), plan.policy, tilted_flow)
 
 
 def feature_expectations(mdp: MDP, policy: ArrayLike, features: Any) -> Array:
@@ -310,9 +319,12 @@ def occupancy_derivative(
 
     Returns:
         ``(S, A)``, the directional derivative.
+
+    Raises:
+        ValueError: for a bad direction, or a plan of another MDP or one that never ends.
     """
     dr = check_reward(mdp, direction, "direction")
-    _check_plan(mdp, plan, mdp.horizon)
+    _check_plan(mdp, plan)
     if mdp.horizon is None:
         return _stationary_derivative(mdp, plan, dr, states)
     dlog = _log_policy_derivative(mdp, plan, _action_major_table(dr))
@@ -338,7 +350,7 @@ def trajectory_occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) 
     It is the covariance, under the posterior, of visits and of the total reward in that direction.
     """
     horizon, dr = _finite(mdp), _action_major_table(check_reward(mdp, direction, "direction"))
-    _check_plan(mdp, plan, horizon)
+    _check_plan(mdp, plan)
     kernels = [_tilted(mdp, plan.v[t + 1]) for t in range(horizon)]
     dv = np.zeros((horizon + 1, mdp.n_states))
     ahead, dlog = np.empty((horizon, *dr.shape)), np.empty((horizon, *dr.shape))
@@ -414,11 +426,10 @@ def _plan(mdp: MDP, reward: Array, temperature: float, keep_q: bool = True) -> P
 
 def _choose(mdp: MDP, reward: Array, plan: Plan) -> None:
     """Fill the policy of a hard plan with a horizon: the first of equally good actions."""
-    scales, steps = _Scales.of(mdp, reward), 0.0
-    for q, policy in zip(plan.q[::-1], plan.policy[::-1], strict=True):
-        steps = 1.0 + mdp.discount * steps
-        best = scales.within(mdp, steps).ties(q.T).argmax(axis=0)
-        np.equal(np.arange(mdp.n_actions)[:, None], best, out=policy.T, casting="unsafe")
+    left = np.cumsum(mdp.discount ** np.arange(len(plan.q)))[::-1, None]  # steps, in all
+    ties = _Scales.of(mdp, reward).within(left).ties(plan.q.transpose(0, 2, 1), plan.v[:-1])
+    best, actions = ties.argmax(axis=1)[:, None], np.arange(mdp.n_actions)[:, None]
+    np.equal(best, actions, out=plan.policy.transpose(0, 2, 1), casting="unsafe")
 
 
 def _backward(
@@ -449,7 +460,7 @@ def _fixed_point(mdp: MDP, reward: Array, temperature: float) -> Plan:
     if v is None:
         return _policy_iteration(mdp, reward, scales)
     plan = _greedy(mdp, reward, v, 0.0)
-    best = scales.within(mdp, LONGEST).ties(plan.q.T)
+    best = scales.within(LONGEST).ties(plan.q.T, plan.v)
     return plan._replace(policy=_that_ends(mdp, best))
 
 
@@ -487,16 +498,18 @@ def _policy_iteration(mdp: MDP, reward: Array, scales: _Scales) -> Plan:
     policy, v, steps = _start(mdp, reward, 0.0)
     last = np.inf
     for _ in range(MAX_NEWTON_STEPS):
-        plan, seen = _greedy(mdp, reward, v, 0.0), scales.within(mdp, steps, v)
-        better = _improve(policy, _look_ahead(mdp, reward, plan), seen)
-        if np.array_equal(better, policy):  # seen from afar a small gain can pass for a tie
-            better = _improve(policy, plan, seen)
-        residual, scale = float((plan.v - v).max()), float(np.abs(v).max())
-        stalled = last <= residual <= STALLED * scale
+        plan, seen = _greedy(mdp, reward, v, 0.0), scales.within(steps)
+        if not mdp.episodic:
+            seen = seen._replace(spread=float(np.abs(reward).max()) + float(np.ptp(v)))
+        better = _improve(policy, plan, seen)
+        residual = float((plan.v - v).max())
+        stalled = last <= residual <= STALLED * float(np.abs(v).max())
         if stalled or np.array_equal(better, policy):
-            best = seen.ties(plan.q.T) | (policy.T > 0.0)
+            best = seen.ties(plan.q.T, plan.v) | (policy.T > 0.0)
             return plan._replace(policy=_that_ends(mdp, best))
-        policy, last = better, residual
+        ahead = _improve(policy, _look_ahead(mdp, reward, plan), seen)
+        # Seen from afar a small gain can pass for a tie.
+        policy, last = better if np.array_equal(ahead, policy) else ahead, residual
         v, steps = _value_of(mdp, policy, reward, 0.0)
     raise _divergence(mdp, reward, 0.0)
 
@@ -557,10 +570,10 @@ def _along_shortest_paths(mdp: MDP, reward: Array, temperature: float) -> Array 
     system = _System(_chain(mdp, weights))
     try:
         z = system.solve(mdp.absorbing.astype(np.float64))
-        steps = system.solve(np.where(mdp.absorbing, 0.0, z)) / z
+        steps = system.solve(np.where(mdp.absorbing, 0.0, z), refined=False) / z
     except ValueError:
         return None
-    exists = z.min() > 0.5 and np.abs(steps).max() < LONGEST
+    exists = z.min() > 0.5 and steps.min() >= 0.0 and steps.max() < LONGEST
     return v + temperature * np.log(z) if exists else None
 
 
@@ -591,7 +604,9 @@ def _value_of(
     mdp: MDP, policy: Array, reward: Array, temperature: float
 ) -> tuple[Array, float]:
     """The value of a policy, entropy included, and the most steps to its end."""
-    gain = np.sum(policy * reward, axis=1) + temperature * _entropy(policy)
+    gain = np.sum(policy * reward, axis=1)
+    if temperature:
+        gain += temperature * _entropy(policy)
     try:
         return _evaluate(mdp, policy, gain)
     except ValueError:  # improved so often that it no longer ends
@@ -608,7 +623,8 @@ def _that_ends(mdp: MDP, best: NDArray[np.bool_]) -> Array:
     """
     choice = best.argmax(axis=0)
     first = np.equal(np.arange(mdp.n_actions), choice[:, None]).astype(np.float64)
-    if not mdp.episodic or _ends(mdp, _chain(mdp, first)).all():
+    rows = choice * mdp.n_states + np.arange(mdp.n_states)
+    if not mdp.episodic or _ends(mdp, mdp.matrix[rows]).all():
         return first
     done = mdp.absorbing
     while True:
@@ -632,58 +648,56 @@ def _greedy(mdp: MDP, reward: Array, v: Array, temperature: float) -> Plan:
 
 def _improve(previous: Array, plan: Plan, scales: _Scales) -> Array:
     """The next deterministic policy to evaluate: each state's best action, where one is better."""
-    q, error = plan.q.T, scales.errors(plan.q.T)
-    least = np.where(scales.worse, -np.inf, q - error)
-    better = least.max(axis=0) > np.sum(previous.T * (q + error), axis=0)
-    best = np.equal(np.arange(len(q)), least.argmax(axis=0)[:, None])
+    q = plan.q.T.copy()
+    q[scales.worse] = -np.inf
+    better = plan.v - scales.errors(plan.v) > np.sum(previous * plan.q, axis=1)
+    best = np.equal(np.arange(len(q)), q.argmax(axis=0)[:, None])
     return np.where(better[:, None], best, previous)
 
 
 class _Scales(NamedTuple):
     """What the values of actions are compared with, to tell a difference from rounding.
 
-    Values q are sums, and rounding is relative to the sums of absolute rewards.  Where rewards
-    have one sign, that is abs(q).  Where they haven't, it is at most 2 M - q if no sum exceeds M,
-    and 2 M + q if none is below -M.  Discounted values that have much in common (a large constant)
+    Values are sums, and rounding is relative to the sums of absolute rewards.  Where rewards have
+    one sign, that is abs(v).  Where they haven't, it is at most 2 M - v if no sum exceeds M, and
+    2 M + v if none is below -M.  Discounted values that have much in common (a large constant)
     can be told apart better than that: relative to their spread.
     """
 
-    high: float
+    high: Any
     """``2 M`` of the former; 0 where no reward is positive."""
-    low: float
+    low: Any
     """``2 M`` of the latter; 0 where no reward is negative."""
-    worse: NDArray[np.bool_]
-    """``(A, S)``: actions that lead where another one leads, for less."""
+    worse: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """Actions, and their states, that lead where another action leads, for less."""
     spread: float = np.inf
 
     @classmethod
     def of(cls, mdp: MDP, reward: Array) -> _Scales:
         """The scales of one step."""
-        table, worse = _action_major_table(reward), np.zeros(reward.T.shape, dtype=bool)
-        probe = np.random.default_rng(0).random(mdp.n_states)
-        place = _action_major_table(mdp.expect(probe))  # equal rows give equal numbers
-        for a, pays in enumerate(table):
-            more = pays - table > TIE * np.maximum(np.abs(pays), np.abs(table))
-            worse |= (place == place[a]) & more
-        high, low = max(0.0, float(table.max())), max(0.0, -float(table.min()))
+        one, other, state = mdp.twins
+        first, second = reward[state, one], reward[state, other]
+        differ = np.abs(first - second) > TIE * np.maximum(np.abs(first), np.abs(second))
+        worse = np.where(first < second, one, other)[differ], state[differ]
+        high, low = max(0.0, float(reward.max())), max(0.0, -float(reward.min()))
         return cls(2.0 * high, 2.0 * low, worse)
 
-    def within(self, mdp: MDP, steps: float, v: Array | None = None) -> _Scales:
-        """The scales of so many steps."""
-        spread = np.inf
-        if v is not None and not mdp.episodic:
-            spread = 0.5 * max(self.high, self.low) + float(v.max() - v.min())
-        return self._replace(high=steps * self.high, low=steps * self.low, spread=spread)
+    def within(self, steps: Any) -> _Scales:
+        """The scales of so many steps; of several numbers of them, ``(T, 1)``."""
+        return self._replace(high=steps * self.high, low=steps * self.low)
 
-    def errors(self, q: Array) -> Array:
-        """``(A, S)``: by how much rounding may have moved action-major ``q``."""
-        size = np.minimum(self.high - q, self.low + q)
-        return np.asarray(TIE * np.minimum(size, self.spread) + ULPS * np.abs(q))
+    def errors(self, v: Array) -> Array:
+        """``(..., S)``: differences to ``v`` that are no more than rounding."""
+        error = TIE * np.minimum(self.high - v, self.low + v)
+        if self.spread < np.inf:
+            error = np.minimum(error, TIE * self.spread) + ULPS * np.abs(v)
+        return error
 
-    def ties(self, q: Array) -> NDArray[np.bool_]:
-        """``(A, S)``: the actions that are as good as the best, but for rounding."""
-        error = self.errors(q)
-        return np.asarray((q + error >= (q - error).max(axis=0)) & ~self.worse)
+    def ties(self, q: Array, v: Array) -> NDArray[np.bool_]:
+        """``(..., A, S)``: the actions, of action-major ``q``, that are as good as the best."""
+        best: NDArray[np.bool_] = q >= (v - self.errors(v))[..., None, :]
+        best[..., *self.worse] = False
+        return best
 
 
 def _soft_max(q: Array, temperature: float, policy: Array | None, v: Array) -> None:
@@ -803,8 +817,10 @@ def _check_ends(never: NDArray[np.bool_]) -> None:
         )
 
 
-def _check_steps(steps: Array) -> None:
-    if not np.abs(steps).max() < LONGEST:
+def _check_steps(steps: Array, sources: Array, arriving: Array) -> None:
+    """That counts of steps are some: their balance fails by 1 where no step leads out for good."""
+    balance = np.abs(steps - sources - arriving).max()
+    if not (balance < 0.5 and np.abs(steps).max() < LONGEST):
         raise ValueError(
             f"the policy takes more than {LONGEST:g} steps to an absorbing state, so that its value "
             "without horizon and discount is beyond what floating-point numbers resolve"
@@ -818,9 +834,9 @@ def _evaluate(mdp: MDP, policy: Array, gain: Array) -> tuple[Array, float]:
         left = 1.0 - mdp.discount
         return _System(chain).solve(gain, row_sum=left), 1.0 / left
     _check_ends(~_ends(mdp, chain))
-    live = ~mdp.absorbing
+    live = (~mdp.absorbing).astype(np.float64)
     v, steps = _System(chain).solve(np.column_stack([gain * live, live])).T
-    _check_steps(steps)
+    _check_steps(steps, live, chain @ steps)
     return v, float(steps.max())
 
 
@@ -833,7 +849,7 @@ def _stationary_occupancy(mdp: MDP, policy: Array) -> Array:
         _check_ends(never & reachable(chain, mdp.initial > 0.0))
         chain = _chain(mdp, np.where(never[:, None], 0.0, policy))
     states = _System(chain).solve(mdp.initial, transposed=True)
-    _check_steps(states)
+    _check_steps(states, mdp.initial, chain.T @ states)
     return np.where(mdp.absorbing, 0.0, states)
 
 
@@ -854,8 +870,14 @@ class _System:
                 "the policy's chain is singular but for rounding: it (almost) never ends"
             ) from None
 
-    def solve(self, right: Array, transposed: bool = False, row_sum: float = 0.0) -> Array:
-        """x with matrix @ x = right, or its transpose's; one step of iterative refinement.
+    def solve(
+        self,
+        right: Array,
+        transposed: bool = False,
+        row_sum: float = 0.0,
+        refined: bool = True,
+    ) -> Array:
+        """x with matrix @ x = right, or its transpose's; with a step of iterative refinement.
 
         If what each row of the matrix sums to is known, a part of x that is the same everywhere
         costs no accuracy.
@@ -867,6 +889,8 @@ class _System:
                 return x
         side = "T" if transposed else "N"
         x = self._factors.solve(right, side)
+        if not refined:
+            return np.asarray(x)
         level = 0.5 * (x.max() + x.min()) if row_sum else 0.0
         x -= level
         x += self._factors.solve(right - row_sum * level - matrix @ x, side)
@@ -903,11 +927,12 @@ def _action_major_table(table: Array) -> Array:
     return np.ascontiguousarray(table.T)
 
 
-def _check_plan(mdp: MDP, plan: Plan, horizon: int | None) -> None:
-    shape = (() if horizon is None else (horizon,)) + (mdp.n_states, mdp.n_actions)
-    found = np.shape(check_type("plan", plan, Plan).policy)
-    if found != shape:
-        raise ValueError(f"plan has a policy of shape {found}; expected {shape}, that of the MDP")
+def _check_plan(mdp: MDP, plan: Plan) -> None:
+    """That it may be a plan for this MDP, by its shapes."""
+    check_type("plan", plan, Plan)
+    times = () if mdp.horizon is None else (mdp.horizon,)
+    check_shape("plan.policy", plan.policy, (*times, mdp.n_states, mdp.n_actions))
+    check_shape("plan.v", plan.v, (*(t + 1 for t in times), mdp.n_states))
 
 
 def _finite(mdp: MDP) -> int:
