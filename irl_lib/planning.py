@@ -45,6 +45,7 @@ from irl_lib.mdp import (
     check_real,
     check_reward,
     check_shape,
+    deterministic_policy,
     feature_matrix,
     reachable,
 )
@@ -456,9 +457,7 @@ def _fixed_point(mdp: MDP, reward: Array, temperature: float) -> Plan:
     return plan._replace(policy=_that_ends(mdp, best))
 
 
-def _soft_policy_iteration(
-    mdp: MDP, reward: Array, temperature: float, v: Array | None
-) -> Plan:
+def _soft_policy_iteration(mdp: MDP, reward: Array, temperature: float, v: Array | None) -> Plan:
     """Newton's method on v - Tv; from the value of a policy on, it never decreases.
 
     Where a round trip pays, entropy included, policies make ever more of it, and more steps: at
@@ -471,9 +470,11 @@ def _soft_policy_iteration(
     for _ in range(MAX_NEWTON_STEPS):
         plan = _greedy(mdp, reward, v, temperature)
         residual = float(np.abs(plan.v - v).max(initial=0.0, where=~_ended(mdp)))
-        scale = max(temperature, float(np.abs(reward).max()), float(np.abs(v).max()))
+        scale, rounding = max(temperature, float(np.abs(reward).max())), ULPS * np.abs(v).max()
+        scale = max(scale, float(np.abs(v).max() if mdp.episodic else np.ptp(v)))
         # The residual falls quadratically until rounding stops it.
-        small = residual <= TOLERANCE * scale or last <= residual <= STALLED * scale
+        stalled = last <= residual <= STALLED * scale + rounding
+        small = residual <= TOLERANCE * scale or stalled
         if small and steps <= GROWING * before:
             return plan
         last, before = residual, steps
@@ -497,7 +498,7 @@ def _policy_iteration(mdp: MDP, reward: Array, scales: _Scales) -> Plan:
         residual = float((plan.v - v).max())
         stalled = last <= residual <= STALLED * float(np.abs(v).max())
         if stalled or np.array_equal(better, policy):
-            best = seen.ties(plan.q.T, plan.v) | (policy.T > 0.0)
+            best = seen.ties(plan.q.T, plan.v) | seen.not_worse(policy.T > 0.0)
             return plan._replace(policy=_that_ends(mdp, best))
         ahead = _improve(policy, _look_ahead(mdp, reward, plan), seen)
         # Seen from afar a small gain can pass for a tie.
@@ -540,7 +541,7 @@ def _hasty(mdp: MDP) -> Array:
         q = _log_expect_exp(mdp, ahead) - 1.0 / PATIENCE
         new = np.where(mdp.absorbing, 0.0, q.max(axis=0))
         if (new - ahead).max() < SETTLED:
-            return np.equal(np.arange(mdp.n_actions), q.argmax(axis=0)[:, None]).astype(float)
+            return deterministic_policy(q.argmax(axis=0), mdp.n_actions)
         ahead = new
 
 
@@ -592,9 +593,7 @@ def _look_ahead(mdp: MDP, reward: Array, plan: Plan) -> Plan:
     return _greedy(mdp, reward, v, 0.0)
 
 
-def _value_of(
-    mdp: MDP, policy: Array, reward: Array, temperature: float
-) -> tuple[Array, float]:
+def _value_of(mdp: MDP, policy: Array, reward: Array, temperature: float) -> tuple[Array, float]:
     """The value of a policy, entropy included, and the most steps to its end."""
     gain = np.sum(policy * reward, axis=1)
     if temperature:
@@ -614,16 +613,15 @@ def _that_ends(mdp: MDP, best: NDArray[np.bool_]) -> Array:
     ones.
     """
     choice = best.argmax(axis=0)
-    first = np.equal(np.arange(mdp.n_actions), choice[:, None]).astype(np.float64)
     rows = choice * mdp.n_states + np.arange(mdp.n_states)
     if not mdp.episodic or _ends(mdp, mdp.matrix[rows]).all():
-        return first
+        return deterministic_policy(choice, mdp.n_actions)
     done = mdp.absorbing
     while True:
         leads = best & (_action_major_table(mdp.expect(done.astype(np.float64))) > 0.0)
         new = leads.any(axis=0) & ~done
         if not new.any():
-            return np.equal(np.arange(mdp.n_actions), choice[:, None]).astype(np.float64)
+            return deterministic_policy(choice, mdp.n_actions)
         choice = np.where(new, leads.argmax(axis=0), choice)
         done = done | new
 
@@ -643,7 +641,7 @@ def _improve(previous: Array, plan: Plan, scales: _Scales) -> Array:
     q = plan.q.T.copy()
     q[scales.worse] = -np.inf
     better = plan.v - scales.errors(plan.v) > np.sum(previous * plan.q, axis=1)
-    best = np.equal(np.arange(len(q)), q.argmax(axis=0)[:, None])
+    best = deterministic_policy(q.argmax(axis=0), len(q))
     return np.where(better[:, None], best, previous)
 
 
@@ -680,16 +678,19 @@ class _Scales(NamedTuple):
 
     def errors(self, v: Array) -> Array:
         """``(..., S)``: differences to ``v`` that are no more than rounding."""
-        error = TIE * np.minimum(self.high - v, self.low + v)
-        if self.spread < np.inf:
-            error = np.minimum(error, TIE * self.spread) + ULPS * np.abs(v)
-        return error
+        size = np.minimum(self.high - v, self.low + v)
+        if self.spread == np.inf:
+            return np.asarray(TIE * size)
+        return np.asarray(TIE * np.minimum(size, self.spread) + ULPS * np.abs(v))
 
     def ties(self, q: Array, v: Array) -> NDArray[np.bool_]:
         """``(..., A, S)``: the actions, of action-major ``q``, that are as good as the best."""
-        best: NDArray[np.bool_] = q >= (v - self.errors(v))[..., None, :]
-        best[..., *self.worse] = False
-        return best
+        return self.not_worse(q >= (v - self.errors(v))[..., None, :])
+
+    def not_worse(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """``(..., A, S)``: the same array without the actions that are ``worse``."""
+        chosen[..., *self.worse] = False
+        return chosen
 
 
 def _soft_max(q: Array, temperature: float, policy: Array | None, v: Array) -> None:
@@ -814,8 +815,8 @@ def _check_steps(steps: Array, sources: Array, arriving: Array) -> None:
     balance = np.abs(steps - sources - arriving).max()
     if not (balance < 0.5 and np.abs(steps).max() < LONGEST):
         raise ValueError(
-            f"the policy takes more than {LONGEST:g} steps to an absorbing state, so that its value "
-            "without horizon and discount is beyond what floating-point numbers resolve"
+            f"the policy takes more than {LONGEST:g} steps to an absorbing state, so that its "
+            "value without horizon and discount is beyond what floating-point numbers resolve"
         )
 
 
@@ -869,7 +870,7 @@ class _System:
         row_sum: float = 0.0,
         refined: bool = True,
     ) -> Array:
-        """x with matrix @ x = right, or its transpose's; with a step of iterative refinement.
+        """The x with matrix @ x = right, or its transpose's; one step of iterative refinement.
 
         If what each row of the matrix sums to is known, a part of x that is the same everywhere
         costs no accuracy.
@@ -896,8 +897,8 @@ def _iterate(matrix: sparse.csr_array, right: Array) -> Array | None:
     few neighbours in common with those far away, and factors have little fill.
     """
     if right.ndim == 2:
-        columns = [_iterate(matrix, column) for column in right.T]
-        return None if any(x is None for x in columns) else np.column_stack(columns)
+        columns = [x for x in (_iterate(matrix, b) for b in right.T) if x is not None]
+        return np.column_stack(columns) if len(columns) == right.shape[1] else None
     x = np.zeros_like(right)
     for _ in range(4):
         missing = right - matrix @ x
