@@ -55,14 +55,15 @@ KRYLOV_STEPS = 100  # what an iteration gets for it beyond that: it needs few, o
 BLOCK = 32_768  # states per block of a backup, so that its temporaries stay in cache
 TOLERANCE = 1e-14  # Bellman residual, relative to the largest value, of a fixed point
 TIE = 1e-12  # actions are equally good if they differ by less, relative to what was added up
+GAIN = 2e-14  # an action is better if it gains more, likewise relative
 ULPS = 8.0 * float(np.finfo(np.float64).eps)  # the least that rounding changes, likewise relative
 MAX_NEWTON_STEPS = 1_000
 STALLED = 1e-12  # the residual, likewise relative, that rounding may leave behind
 LOOKAHEAD = 50  # sweeps of value iteration between two linear systems of policy iteration,
 MANY = 1_000  # from this many states on: they cost a third of a system, and halve their number
 PATIENCE = 1e8  # steps to the end, up to which the uniform policy is one to start from
-GROWING = 1.1  # as many steps as before, from which on round trips are not to be trusted
-LONGEST = 1e14  # steps to the end: a policy that takes more never ends, but for rounding
+SAME = 0.01  # relative difference of the steps of two policies that are close to the last one
+LONGEST = 1e13  # steps to the end: a policy that takes more never ends, but for rounding
 SETTLED = 1e-3  # growth in a sweep, of the log of the chance to end soon, that is left alone
 
 
@@ -475,7 +476,7 @@ def _soft_policy_iteration(mdp: MDP, reward: Array, temperature: float, v: Array
         # The residual falls quadratically until rounding stops it.
         stalled = last <= residual <= STALLED * scale + rounding
         small = residual <= TOLERANCE * scale or stalled
-        if small and steps <= GROWING * before:
+        if small and abs(steps - before) <= SAME * before:
             return plan
         last, before = residual, steps
         v, steps = _value_of(mdp, plan.policy, reward, temperature)
@@ -488,7 +489,7 @@ def _policy_iteration(mdp: MDP, reward: Array, scales: _Scales) -> Plan:
     A state leaves its action only for a better one.  So the policy ends every episode that the
     previous one ended, or has found a round trip that pays; and rounding can't make it cycle.
     """
-    policy, v, steps = _start(mdp, reward, 0.0)
+    policy, v, steps = _start(mdp, reward, 0.0, scales)
     last = np.inf
     for _ in range(MAX_NEWTON_STEPS):
         plan, seen = _greedy(mdp, reward, v, 0.0), scales.within(steps)
@@ -517,9 +518,14 @@ def _divergence(mdp: MDP, reward: Array, temperature: float) -> DivergenceError:
     )
 
 
-def _start(mdp: MDP, reward: Array, temperature: float) -> tuple[Array, Array, float]:
+def _start(
+    mdp: MDP, reward: Array, temperature: float, scales: _Scales | None = None
+) -> tuple[Array, Array, float]:
     """A policy, its value and its steps: the uniform one, or one that ends sooner."""
-    policy = np.full((mdp.n_states, mdp.n_actions), 1.0 / mdp.n_actions)
+    policy = np.ones((mdp.n_states, mdp.n_actions))
+    if scales is not None:
+        scales.not_worse(policy.T)
+    policy /= policy.sum(axis=1, keepdims=True)
     try:
         v, steps = _value_of(mdp, policy, reward, temperature)
     except DivergenceError:
@@ -640,7 +646,7 @@ def _improve(previous: Array, plan: Plan, scales: _Scales) -> Array:
     """The next deterministic policy to evaluate: each state's best action, where one is better."""
     q = plan.q.T.copy()
     q[scales.worse] = -np.inf
-    better = plan.v - scales.errors(plan.v) > np.sum(previous * plan.q, axis=1)
+    better = plan.v - scales.errors(plan.v, GAIN) > np.sum(previous * plan.q, axis=1)
     best = deterministic_policy(q.argmax(axis=0), len(q))
     return np.where(better[:, None], best, previous)
 
@@ -676,20 +682,20 @@ class _Scales(NamedTuple):
         """The scales of so many steps; of several numbers of them, ``(T, 1)``."""
         return self._replace(high=steps * self.high, low=steps * self.low)
 
-    def errors(self, v: Array) -> Array:
-        """``(..., S)``: differences to ``v`` that are no more than rounding."""
+    def errors(self, v: Array, share: float = TIE) -> Array:
+        """``(..., S)``: the differences to ``v`` that are such a share of what was added up."""
         size = np.minimum(self.high - v, self.low + v)
         if self.spread == np.inf:
-            return np.asarray(TIE * size)
-        return np.asarray(TIE * np.minimum(size, self.spread) + ULPS * np.abs(v))
+            return np.asarray(share * size)
+        return np.asarray(share * np.minimum(size, self.spread) + ULPS * np.abs(v))
 
     def ties(self, q: Array, v: Array) -> NDArray[np.bool_]:
         """``(..., A, S)``: the actions, of action-major ``q``, that are as good as the best."""
-        return self.not_worse(q >= (v - self.errors(v))[..., None, :])
+        return np.asarray(self.not_worse(q >= (v - self.errors(v))[..., None, :]))
 
-    def not_worse(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """``(..., A, S)``: the same array without the actions that are ``worse``."""
-        chosen[..., *self.worse] = False
+    def not_worse(self, chosen: Any) -> Any:
+        """The same ``(..., A, S)``, with zeros for the actions that are ``worse``."""
+        chosen[..., *self.worse] = 0
         return chosen
 
 
@@ -885,6 +891,8 @@ class _System:
         if not refined:
             return np.asarray(x)
         level = 0.5 * (x.max() + x.min()) if row_sum else 0.0
+        if np.ptp(x) > 0.5 * abs(level):  # it has little in common, and would lose digits
+            level = 0.0
         x -= level
         x += self._factors.solve(right - row_sum * level - matrix @ x, side)
         return np.asarray(x + level)
@@ -905,9 +913,9 @@ def _iterate(matrix: sparse.csr_array, right: Array) -> Array | None:
         if np.abs(missing).max() <= TOLERANCE * max(np.abs(x).max(), np.abs(right).max()):
             return x
         more, failed = linalg.bicgstab(matrix, missing, rtol=1e-10, maxiter=KRYLOV_STEPS)
-        if failed:
+        if failed > 0 or not np.isfinite(more).all():
             return None
-        x += more
+        x += more  # where it broke down, the next round tells what that is worth
     return None
 
 
