@@ -620,7 +620,7 @@ def _that_ends(mdp: MDP, best: NDArray[np.bool_]) -> Array:
     """
     choice = best.argmax(axis=0)
     rows = choice * mdp.n_states + np.arange(mdp.n_states)
-    if not mdp.episodic or _ends(mdp, mdp.matrix[rows]).all():
+    if not mdp.episodic or reachable(mdp.matrix[rows].T.tocsr(), mdp.absorbing).all():
         return deterministic_policy(choice, mdp.n_actions)
     done = mdp.absorbing
     while True:
@@ -802,11 +802,6 @@ def _chain(mdp: MDP, policy: Array) -> sparse.csr_array:
     return mdp.discount * mdp.policy_matrix(policy)
 
 
-def _ends(mdp: MDP, chain: sparse.csr_array) -> NDArray[np.bool_]:
-    """``(S,)``: the states from which a policy can end the episode."""
-    return reachable(chain.T.tocsr(), mdp.absorbing)
-
-
 def _check_ends(never: NDArray[np.bool_]) -> None:
     lost = np.flatnonzero(never)
     if lost.size:
@@ -832,22 +827,24 @@ def _evaluate(mdp: MDP, policy: Array, gain: Array) -> tuple[Array, float]:
     if not mdp.episodic:
         left = 1.0 - mdp.discount
         return _System(chain).solve(gain, row_sum=left), 1.0 / left
-    _check_ends(~_ends(mdp, chain))
-    live = (~mdp.absorbing).astype(np.float64)
-    v, steps = _System(chain).solve(np.column_stack([gain * live, live])).T
+    system, live = _System(chain), (~mdp.absorbing).astype(np.float64)
+    _check_ends(~system.leading_to(mdp.absorbing))
+    v, steps = system.solve(np.column_stack([gain * live, live])).T
     _check_steps(steps, live, chain @ steps)
     return v, float(steps.max())
 
 
 def _stationary_occupancy(mdp: MDP, policy: Array) -> Array:
     chain = _chain(mdp, policy)
+    system = _System(chain)
     if not mdp.episodic:
-        return _System(chain).solve(mdp.initial, transposed=True)
-    never = ~_ends(mdp, chain)
+        return system.solve(mdp.initial, transposed=True)
+    never = ~system.leading_to(mdp.absorbing)
     if never.any():  # which is no matter where it never comes
         _check_ends(never & reachable(chain, mdp.initial > 0.0))
         chain = _chain(mdp, np.where(never[:, None], 0.0, policy))
-    states = _System(chain).solve(mdp.initial, transposed=True)
+        system = _System(chain)
+    states = system.solve(mdp.initial, transposed=True)
     _check_steps(states, mdp.initial, chain.T @ states)
     return np.where(mdp.absorbing, 0.0, states)
 
@@ -857,6 +854,11 @@ class _System:
 
     def __init__(self, chain: sparse.csr_array) -> None:
         self.matrix = sparse.csc_array(sparse.eye_array(chain.shape[0], format="csr") - chain)
+
+    def leading_to(self, ends: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """``(S,)``: the states from which the chain can come to some end."""
+        by_target = (self.matrix.data, self.matrix.indices, self.matrix.indptr)
+        return reachable(sparse.csr_array(by_target, shape=self.matrix.shape), ends)
 
     @cached_property
     def _factors(self) -> Any:
