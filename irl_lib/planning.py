@@ -47,6 +47,7 @@ from irl_lib.mdp import (
     check_reward,
     check_shape,
     check_type,
+    deterministic_policy,
     feature_matrix,
     reachable,
 )
@@ -56,14 +57,15 @@ KRYLOV_STEPS = 100  # what an iteration gets for it beyond that: it needs few, o
 BLOCK = 32_768  # states per block of a backup, so that its temporaries stay in cache
 TOLERANCE = 1e-14  # Bellman residual, relative to the largest value, of a fixed point
 TIE = 1e-12  # actions are equally good if they differ by less, relative to what was added up
+GAIN = 2e-14  # an action is better if it gains more, likewise relative
 ULPS = 8.0 * float(np.finfo(np.float64).eps)  # the least that rounding changes, likewise relative
 MAX_NEWTON_STEPS = 1_000
 STALLED = 1e-12  # the residual, likewise relative, that rounding may leave behind
 LOOKAHEAD = 50  # sweeps of value iteration between two linear systems of policy iteration,
 MANY = 1_000  # from this many states on: they cost a third of a system, and halve their number
 PATIENCE = 1e8  # steps to the end, up to which the uniform policy is one to start from
-GROWING = 1.1  # as many steps as before, from which on round trips are not to be trusted
-LONGEST = 1e14  # steps to the end: a policy that takes more never ends, but for rounding
+SAME = 0.01  # relative difference of the steps of two policies that are close to the last one
+LONGEST = 1e13  # steps to the end: a policy that takes more never ends, but for rounding
 SETTLED = 1e-3  # growth in a sweep, of the log of the chance to end soon, that is left alone
 
 
@@ -464,9 +466,7 @@ def _fixed_point(mdp: MDP, reward: Array, temperature: float) -> Plan:
     return plan._replace(policy=_that_ends(mdp, best))
 
 
-def _soft_policy_iteration(
-    mdp: MDP, reward: Array, temperature: float, v: Array | None
-) -> Plan:
+def _soft_policy_iteration(mdp: MDP, reward: Array, temperature: float, v: Array | None) -> Plan:
     """Newton's method on v - Tv; from the value of a policy on, it never decreases.
 
     Where a round trip pays, entropy included, policies make ever more of it, and more steps: at
@@ -479,10 +479,12 @@ def _soft_policy_iteration(
     for _ in range(MAX_NEWTON_STEPS):
         plan = _greedy(mdp, reward, v, temperature)
         residual = float(np.abs(plan.v - v).max(initial=0.0, where=~_ended(mdp)))
-        scale = max(temperature, float(np.abs(reward).max()), float(np.abs(v).max()))
+        scale, rounding = max(temperature, float(np.abs(reward).max())), ULPS * np.abs(v).max()
+        scale = max(scale, float(np.abs(v).max() if mdp.episodic else np.ptp(v)))
         # The residual falls quadratically until rounding stops it.
-        small = residual <= TOLERANCE * scale or last <= residual <= STALLED * scale
-        if small and steps <= GROWING * before:
+        stalled = last <= residual <= STALLED * scale + rounding
+        small = residual <= TOLERANCE * scale or stalled
+        if small and abs(steps - before) <= SAME * before:
             return plan
         last, before = residual, steps
         v, steps = _value_of(mdp, plan.policy, reward, temperature)
@@ -495,7 +497,7 @@ def _policy_iteration(mdp: MDP, reward: Array, scales: _Scales) -> Plan:
     A state leaves its action only for a better one.  So the policy ends every episode that the
     previous one ended, or has found a round trip that pays; and rounding can't make it cycle.
     """
-    policy, v, steps = _start(mdp, reward, 0.0)
+    policy, v, steps = _start(mdp, reward, 0.0, scales)
     last = np.inf
     for _ in range(MAX_NEWTON_STEPS):
         plan, seen = _greedy(mdp, reward, v, 0.0), scales.within(steps)
@@ -505,7 +507,7 @@ def _policy_iteration(mdp: MDP, reward: Array, scales: _Scales) -> Plan:
         residual = float((plan.v - v).max())
         stalled = last <= residual <= STALLED * float(np.abs(v).max())
         if stalled or np.array_equal(better, policy):
-            best = seen.ties(plan.q.T, plan.v) | (policy.T > 0.0)
+            best = seen.ties(plan.q.T, plan.v) | seen.not_worse(policy.T > 0.0)
             return plan._replace(policy=_that_ends(mdp, best))
         ahead = _improve(policy, _look_ahead(mdp, reward, plan), seen)
         # Seen from afar a small gain can pass for a tie.
@@ -524,9 +526,14 @@ def _divergence(mdp: MDP, reward: Array, temperature: float) -> DivergenceError:
     )
 
 
-def _start(mdp: MDP, reward: Array, temperature: float) -> tuple[Array, Array, float]:
+def _start(
+    mdp: MDP, reward: Array, temperature: float, scales: _Scales | None = None
+) -> tuple[Array, Array, float]:
     """A policy, its value and its steps: the uniform one, or one that ends sooner."""
-    policy = np.full((mdp.n_states, mdp.n_actions), 1.0 / mdp.n_actions)
+    policy = np.ones((mdp.n_states, mdp.n_actions))
+    if scales is not None:
+        scales.not_worse(policy.T)
+    policy /= policy.sum(axis=1, keepdims=True)
     try:
         v, steps = _value_of(mdp, policy, reward, temperature)
     except DivergenceError:
@@ -548,7 +555,7 @@ def _hasty(mdp: MDP) -> Array:
         q = _log_expect_exp(mdp, ahead) - 1.0 / PATIENCE
         new = np.where(mdp.absorbing, 0.0, q.max(axis=0))
         if (new - ahead).max() < SETTLED:
-            return np.equal(np.arange(mdp.n_actions), q.argmax(axis=0)[:, None]).astype(float)
+            return deterministic_policy(q.argmax(axis=0), mdp.n_actions)
         ahead = new
 
 
@@ -600,9 +607,7 @@ def _look_ahead(mdp: MDP, reward: Array, plan: Plan) -> Plan:
     return _greedy(mdp, reward, v, 0.0)
 
 
-def _value_of(
-    mdp: MDP, policy: Array, reward: Array, temperature: float
-) -> tuple[Array, float]:
+def _value_of(mdp: MDP, policy: Array, reward: Array, temperature: float) -> tuple[Array, float]:
     """The value of a policy, entropy included, and the most steps to its end."""
     gain = np.sum(policy * reward, axis=1)
     if temperature:
@@ -622,16 +627,15 @@ def _that_ends(mdp: MDP, best: NDArray[np.bool_]) -> Array:
     ones.
     """
     choice = best.argmax(axis=0)
-    first = np.equal(np.arange(mdp.n_actions), choice[:, None]).astype(np.float64)
     rows = choice * mdp.n_states + np.arange(mdp.n_states)
-    if not mdp.episodic or _ends(mdp, mdp.matrix[rows]).all():
-        return first
+    if not mdp.episodic or reachable(mdp.matrix[rows].T.tocsr(), mdp.absorbing).all():
+        return deterministic_policy(choice, mdp.n_actions)
     done = mdp.absorbing
     while True:
         leads = best & (_action_major_table(mdp.expect(done.astype(np.float64))) > 0.0)
         new = leads.any(axis=0) & ~done
         if not new.any():
-            return np.equal(np.arange(mdp.n_actions), choice[:, None]).astype(np.float64)
+            return deterministic_policy(choice, mdp.n_actions)
         choice = np.where(new, leads.argmax(axis=0), choice)
         done = done | new
 
@@ -650,8 +654,8 @@ def _improve(previous: Array, plan: Plan, scales: _Scales) -> Array:
     """The next deterministic policy to evaluate: each state's best action, where one is better."""
     q = plan.q.T.copy()
     q[scales.worse] = -np.inf
-    better = plan.v - scales.errors(plan.v) > np.sum(previous * plan.q, axis=1)
-    best = np.equal(np.arange(len(q)), q.argmax(axis=0)[:, None])
+    better = plan.v - scales.errors(plan.v, GAIN) > np.sum(previous * plan.q, axis=1)
+    best = deterministic_policy(q.argmax(axis=0), len(q))
     return np.where(better[:, None], best, previous)
 
 
@@ -686,18 +690,21 @@ class _Scales(NamedTuple):
         """The scales of so many steps; of several numbers of them, ``(T, 1)``."""
         return self._replace(high=steps * self.high, low=steps * self.low)
 
-    def errors(self, v: Array) -> Array:
-        """``(..., S)``: differences to ``v`` that are no more than rounding."""
-        error = TIE * np.minimum(self.high - v, self.low + v)
-        if self.spread < np.inf:
-            error = np.minimum(error, TIE * self.spread) + ULPS * np.abs(v)
-        return error
+    def errors(self, v: Array, share: float = TIE) -> Array:
+        """``(..., S)``: the differences to ``v`` that are such a share of what was added up."""
+        size = np.minimum(self.high - v, self.low + v)
+        if self.spread == np.inf:
+            return np.asarray(share * size)
+        return np.asarray(share * np.minimum(size, self.spread) + ULPS * np.abs(v))
 
     def ties(self, q: Array, v: Array) -> NDArray[np.bool_]:
         """``(..., A, S)``: the actions, of action-major ``q``, that are as good as the best."""
-        best: NDArray[np.bool_] = q >= (v - self.errors(v))[..., None, :]
-        best[..., *self.worse] = False
-        return best
+        return np.asarray(self.not_worse(q >= (v - self.errors(v))[..., None, :]))
+
+    def not_worse(self, chosen: Any) -> Any:
+        """The same ``(..., A, S)``, with zeros for the actions that are ``worse``."""
+        chosen[..., *self.worse] = 0
+        return chosen
 
 
 def _soft_max(q: Array, temperature: float, policy: Array | None, v: Array) -> None:
@@ -803,11 +810,6 @@ def _chain(mdp: MDP, policy: Array) -> sparse.csr_array:
     return mdp.discount * mdp.policy_matrix(policy)
 
 
-def _ends(mdp: MDP, chain: sparse.csr_array) -> NDArray[np.bool_]:
-    """``(S,)``: the states from which a policy can end the episode."""
-    return reachable(chain.T.tocsr(), mdp.absorbing)
-
-
 def _check_ends(never: NDArray[np.bool_]) -> None:
     lost = np.flatnonzero(never)
     if lost.size:
@@ -822,8 +824,8 @@ def _check_steps(steps: Array, sources: Array, arriving: Array) -> None:
     balance = np.abs(steps - sources - arriving).max()
     if not (balance < 0.5 and np.abs(steps).max() < LONGEST):
         raise ValueError(
-            f"the policy takes more than {LONGEST:g} steps to an absorbing state, so that its value "
-            "without horizon and discount is beyond what floating-point numbers resolve"
+            f"the policy takes more than {LONGEST:g} steps to an absorbing state, so that its "
+            "value without horizon and discount is beyond what floating-point numbers resolve"
         )
 
 
@@ -833,22 +835,24 @@ def _evaluate(mdp: MDP, policy: Array, gain: Array) -> tuple[Array, float]:
     if not mdp.episodic:
         left = 1.0 - mdp.discount
         return _System(chain).solve(gain, row_sum=left), 1.0 / left
-    _check_ends(~_ends(mdp, chain))
-    live = (~mdp.absorbing).astype(np.float64)
-    v, steps = _System(chain).solve(np.column_stack([gain * live, live])).T
+    system, live = _System(chain), (~mdp.absorbing).astype(np.float64)
+    _check_ends(~system.leading_to(mdp.absorbing))
+    v, steps = system.solve(np.column_stack([gain * live, live])).T
     _check_steps(steps, live, chain @ steps)
     return v, float(steps.max())
 
 
 def _stationary_occupancy(mdp: MDP, policy: Array) -> Array:
     chain = _chain(mdp, policy)
+    system = _System(chain)
     if not mdp.episodic:
-        return _System(chain).solve(mdp.initial, transposed=True)
-    never = ~_ends(mdp, chain)
+        return system.solve(mdp.initial, transposed=True)
+    never = ~system.leading_to(mdp.absorbing)
     if never.any():  # which is no matter where it never comes
         _check_ends(never & reachable(chain, mdp.initial > 0.0))
         chain = _chain(mdp, np.where(never[:, None], 0.0, policy))
-    states = _System(chain).solve(mdp.initial, transposed=True)
+        system = _System(chain)
+    states = system.solve(mdp.initial, transposed=True)
     _check_steps(states, mdp.initial, chain.T @ states)
     return np.where(mdp.absorbing, 0.0, states)
 
@@ -858,6 +862,11 @@ class _System:
 
     def __init__(self, chain: sparse.csr_array) -> None:
         self.matrix = sparse.csc_array(sparse.eye_array(chain.shape[0], format="csr") - chain)
+
+    def leading_to(self, ends: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """``(S,)``: the states from which the chain can come to some end."""
+        by_target = (self.matrix.data, self.matrix.indices, self.matrix.indptr)
+        return reachable(sparse.csr_array(by_target, shape=self.matrix.shape), ends)
 
     @cached_property
     def _factors(self) -> Any:
@@ -877,7 +886,7 @@ class _System:
         row_sum: float = 0.0,
         refined: bool = True,
     ) -> Array:
-        """x with matrix @ x = right, or its transpose's; with a step of iterative refinement.
+        """The x with matrix @ x = right, or its transpose's; one step of iterative refinement.
 
         If what each row of the matrix sums to is known, a part of x that is the same everywhere
         costs no accuracy.
@@ -892,6 +901,8 @@ class _System:
         if not refined:
             return np.asarray(x)
         level = 0.5 * (x.max() + x.min()) if row_sum else 0.0
+        if np.ptp(x) > 0.5 * abs(level):  # it has little in common, and would lose digits
+            level = 0.0
         x -= level
         x += self._factors.solve(right - row_sum * level - matrix @ x, side)
         return np.asarray(x + level)
@@ -904,17 +915,17 @@ def _iterate(matrix: sparse.csr_array, right: Array) -> Array | None:
     few neighbours in common with those far away, and factors have little fill.
     """
     if right.ndim == 2:
-        columns = [_iterate(matrix, column) for column in right.T]
-        return None if any(x is None for x in columns) else np.column_stack(columns)
+        columns = [x for x in (_iterate(matrix, b) for b in right.T) if x is not None]
+        return np.column_stack(columns) if len(columns) == right.shape[1] else None
     x = np.zeros_like(right)
     for _ in range(4):
         missing = right - matrix @ x
         if np.abs(missing).max() <= TOLERANCE * max(np.abs(x).max(), np.abs(right).max()):
             return x
         more, failed = linalg.bicgstab(matrix, missing, rtol=1e-10, maxiter=KRYLOV_STEPS)
-        if failed:
+        if failed > 0 or not np.isfinite(more).all():
             return None
-        x += more
+        x += more  # where it broke down, the next round tells what that is worth
     return None
 
 

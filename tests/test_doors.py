@@ -68,10 +68,10 @@ INNER = {
     "margin_programs.MarginProgram.solve",
     "margin_programs.MarginProgram.value",
     "margin_programs.convex_solver",
-    "mdp.MDP.action_matrix",
-    "mdp.MDP.expect",
+    "mdp.MDP.expect",  # of inner loops, these four check shapes, and have tests of that
     "mdp.MDP.flow",
     "mdp.MDP.policy_matrix",
+    "planning.soft_backup",
     "mdp.add_product",
     "mdp.as_array",
     "mdp.reachable",
@@ -79,7 +79,6 @@ INNER = {
     "networks.PolicyNet.extra_repr",
     "networks.RewardNet.extra_repr",
     "networks.one_thread",
-    "planning.soft_backup",
     "planning.unchecked_occupancy",
     "planning.unchecked_soft_plan",
     "plotting.BookAxes.legend",
@@ -373,6 +372,7 @@ def calls() -> dict[str, Call]:
             },
         ),
         "mdp.MDP.started_at": Call(model.started_at, {"initial": model.initial}),
+        "mdp.MDP.action_matrix": Call(model.action_matrix, {"action": 1}),
         "mdp.MDP.dense_transitions": Call(model.dense_transitions, {}),
         "mdp.Trajectories.total": Call(paths.total, {"reward": reward, "discount": 0.9}),
         "mdp.Trajectories.log_policy": Call(paths.log_policy, {"policy": pi}),
@@ -978,7 +978,7 @@ def merged(shares: Any) -> Any:
             lambda: planning.log_partition(
                 SMALL.mdp, planning.value_iteration(*worlds.chain()[::3])
             ),
-            r"plan has a policy of shape \(5, 2\); expected \(3, 4, 2\)",
+            r"plan.policy has shape \(5, 2\); expected \(3, 4, 2\)",
         ),
         (lambda: worlds.gridworld(walls=[1]), r"walls is \[1\]; expected pairs \(x, y\) of whole"),
         (lambda: worlds.gridworld(goals=[(0.5, 1)]), "goals is .*; expected pairs"),

@@ -17,6 +17,7 @@ from irl_lib import max_ent, planning, worlds
 from irl_lib.mdp import (
     MDP,
     Array,
+    add_product,
     enumerate_policies,
     enumerate_trajectories,
     feature_matrix,
@@ -392,3 +393,54 @@ def test_another_start_shares_all_else() -> None:
     assert mdp.initial[0] > 0.0
     with pytest.raises(ValueError, match="initial has shape"):
         mdp.started_at([1.0])
+
+
+# --- doors of compiled code -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 5, 1_000])
+def test_products_refuse_arrays_of_other_sizes(size: int) -> None:
+    mdp = worlds.two_goal().mdp
+    wrong = f"shape .{size},.*; expected"
+    with pytest.raises(ValueError, match=rf"v has {wrong} \(4,\)"):
+        mdp.expect(np.ones(size))
+    for shape in ((size, size), (size, 2), (4, size), (size,), (2, 4)):
+        with pytest.raises(ValueError, match=r"occupancy has shape .*; expected \(4, 2\)"):
+            mdp.flow(np.ones(shape))
+        with pytest.raises(ValueError, match=r"policy has shape .*; expected \(4, 2\)"):
+            mdp.policy_matrix(np.ones(shape))
+    with pytest.raises(ValueError, match="x and y have shapes"):
+        add_product(mdp.matrix, np.ones(size), np.zeros(8))
+
+
+def test_products_stay_within_their_rows() -> None:
+    mdp = worlds.two_goal().mdp
+    y = np.zeros(3)
+    add_product(mdp.matrix, np.arange(4.0), y, 5)
+    np.testing.assert_allclose(y, (mdp.matrix @ np.arange(4.0))[5:])
+    for first, rows in ((-1, 2), (6, 3), (8, 1), (0, 9)):
+        with pytest.raises(ValueError, match=f"no more than the 8 rows from {first} on"):
+            add_product(mdp.matrix, np.ones(4), np.zeros(rows), first)
+
+
+def test_products_take_numbers_of_other_kinds() -> None:
+    mdp = worlds.two_goal().mdp
+    np.testing.assert_array_equal(mdp.expect([1, 2, 3, 4]), mdp.expect(np.arange(1.0, 5.0)))
+    np.testing.assert_array_equal(
+        mdp.expect(np.arange(8.0)[::2]), mdp.expect(2.0 * np.arange(4, dtype=np.float32))
+    )
+    mass = np.arange(8).reshape(4, 2)
+    np.testing.assert_array_equal(mdp.flow(mass), mdp.flow(mass.astype(float)))
+
+
+@pytest.mark.parametrize("action", [-1, 2, 10**9, 0.0, "0", None])
+def test_actions_that_there_are_not_have_no_matrix(action: Any) -> None:
+    with pytest.raises(ValueError, match=r"action is .*; expected one of 0 to 1"):
+        worlds.two_goal().mdp.action_matrix(action)
+
+
+def test_twins_are_actions_with_equal_rows() -> None:
+    rows = np.eye(3)[[[1, 0, 1], [2, 2, 2], [0, 1, 2]]]
+    one, other, state = MDP(rows, [1.0, 0.0, 0.0], 0.9).twins
+    pairs = sorted(zip(state.tolist(), one.tolist(), other.tolist(), strict=True))
+    assert pairs == [(0, 0, 2), (1, 0, 1), (1, 0, 2), (1, 1, 2)]

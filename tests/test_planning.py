@@ -726,3 +726,373 @@ def test_a_gain_that_looking_ahead_hides_is_still_taken() -> None:
     plan = planning.value_iteration(mdp, reward)
     np.testing.assert_allclose(plan.v[:-1] - 100.0, 2e-9, rtol=1e-3)
     assert plan.policy[-1, stay] == 1.0
+
+
+# --- policies that never end ------------------------------------------------------------------
+
+
+def lossy_chain(seed: int, leak: float) -> tuple[MDP, Array]:
+    """Six states and a policy in whose first three an episode goes round, but for a leak."""
+    rng = np.random.default_rng(seed)
+    transitions = np.zeros((6, 2, 6))
+    transitions[:3, 0, :3] = rng.dirichlet(np.ones(3), size=3)
+    transitions[0, 0] *= 1.0 - leak
+    transitions[0, 0, 5] += leak
+    transitions[3:5, 0] = rng.dirichlet(np.ones(6), size=2)
+    transitions[:5, 1, 5] = 1.0
+    transitions[5, :, 5] = 1.0
+    return MDP(transitions, [0.2, 0.2, 0.2, 0.2, 0.2, 0.0]), np.eye(2)[[0] * 6]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_policy_that_never_ends_is_an_error_and_one_that_rarely_does_is_none(seed: int) -> None:
+    mdp, policy = lossy_chain(seed, 0.0)
+    reward = -np.ones((6, 2)) * ~mdp.absorbing[:, None]
+    plan = planning.Plan(reward, reward[:, 0], policy)
+    for refused in (
+        lambda: planning.policy_value(mdp, policy, reward),
+        lambda: planning.policy_value(mdp, policy, 0.0 * reward, 0.5),
+        lambda: planning.occupancy(mdp, policy),
+        lambda: planning.feature_expectations(mdp, policy, np.ones((6, 1))),
+        lambda: planning.occupancy_derivative(mdp, plan, reward),
+    ):
+        with pytest.raises(ValueError, match=r"never reaches an absorbing state from state 0 \("):
+            refused()
+    leak = 10.0 ** -(seed % 7)
+    mdp, policy = lossy_chain(seed, leak)
+    inner = np.eye(5) - mdp.dense_transitions()[:5, 0, :5]
+    steps = np.linalg.solve(inner, np.ones(5))
+    v = planning.policy_value(mdp, policy, reward)
+    np.testing.assert_allclose(v[:5], -steps, rtol=1e-12 / leak)
+    np.testing.assert_allclose(planning.occupancy(mdp, policy).sum(), -mdp.initial @ v, rtol=1e-8)
+
+
+def test_two_states_that_go_round_are_an_error() -> None:
+    transitions = np.zeros((3, 2, 3))
+    transitions[:2, 0, :2] = [[0.3, 0.7], [0.6, 0.4]]
+    transitions[:2, 1, 2] = transitions[2, :, 2] = 1.0
+    mdp = MDP(transitions, [0.5, 0.5, 0.0])
+    with pytest.raises(ValueError, match=r"never reaches .* from state 0 \(and 1 more\)"):
+        planning.occupancy(mdp, [[1.0, 0.0]] * 3)
+    # Once in 1e16 steps is never, to floating-point numbers.
+    with pytest.raises(ValueError, match=r"takes more than 1e\+13 steps|almost\) never ends"):
+        planning.policy_value(mdp, [[1.0 - 1e-16, 1e-16]] * 3, np.zeros((3, 2)))
+
+
+def test_a_loop_where_no_episode_comes_is_no_matter_to_an_occupancy() -> None:
+    target = np.array([[1, 1], [3, 3], [2, 3], [3, 3]])
+    mdp = MDP(np.eye(4)[target], [1.0, 0.0, 0.0, 0.0])
+    visits = planning.occupancy(mdp, np.eye(2)[[0] * 4])
+    np.testing.assert_array_equal(visits[:, 0], [1.0, 1.0, 0.0, 0.0])
+
+
+# --- problems with a value, and without -------------------------------------------------------
+
+
+def lock(n: int, slip: float = 0.0, prize: float = 0.0) -> tuple[MDP, Array]:
+    """``n`` states in a row: action 0 goes on, but for slips; action 1 and slips, to the start."""
+    transitions, s = np.zeros((n, 2, n)), np.arange(n - 1)
+    transitions[s, 0, s + 1] = 1.0 - slip
+    transitions[s, 0, 0] += slip
+    transitions[s, 1, 0] = transitions[-1, :, -1] = 1.0
+    reward = np.full((n, 2), -1.0)
+    reward[-1] = 0.0
+    reward[-2, 0] += prize
+    return MDP(transitions, np.eye(n)[0]), reward
+
+
+@pytest.mark.parametrize("n", [31, 40, 60, 400])
+def test_a_lock_is_opened(n: int) -> None:
+    """The uniform policy takes 2**n steps."""
+    mdp, reward = lock(n, prize=9.0)
+    plan = planning.value_iteration(mdp, reward)
+    np.testing.assert_allclose(plan.v[0], 10.0 - n, rtol=1e-13)  # -30 for 40 states
+    np.testing.assert_array_equal(plan.policy[:-1, 0], 1.0)
+    for temperature in (0.3, 1.0):
+        soft = planning.soft_value_iteration(mdp, reward, temperature)
+        # Going back is paid by the way there: z = exp(-1) (z + z_0), from the end on.
+        b = np.exp(-1.0 / temperature)
+        back = b * (1.0 - b ** (n - 1)) / (1.0 - b)
+        expected = plan.v[0] - temperature * np.log(1.0 - back)
+        np.testing.assert_allclose(soft.v[0], expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize(("n", "slip"), [(41, 0.01), (101, 0.01), (301, 0.01), (61, 0.1)])
+def test_a_lock_with_slips_is_opened(n: int, slip: float) -> None:
+    """A row of n successes takes ((1 - slip)**-n - 1) / slip trials."""
+    mdp, reward = lock(n, slip)
+    plan = planning.value_iteration(mdp, reward)
+    np.testing.assert_allclose(plan.v[0], (1.0 - (1.0 - slip) ** (1 - n)) / slip, rtol=1e-9)
+    soft = planning.soft_value_iteration(mdp, reward, 0.5)
+    again = planning.soft_backup(mdp, reward, soft.v, 0.5)[1]
+    np.testing.assert_allclose(again[:-1], soft.v[:-1], rtol=1e-12)
+    assert (soft.v >= plan.v).all()
+
+
+def test_a_sure_way_is_found_among_likely_ones() -> None:
+    """Each action but one may lead back to the start; the sure one forks, so no path is likely."""
+    n = 120
+    transitions = np.zeros((2 * n + 1, 3, 2 * n + 1))
+    for s in range(2 * n):
+        row = 2 * (s // 2) + 2
+        onward = [row, row + 1] if row < 2 * n else [2 * n]
+        transitions[s, 0, onward], transitions[s, 0, 0] = 0.0, 0.4
+        transitions[s, 0, onward[0]] += 0.6
+        transitions[s, 1, onward] = 1.0 / len(onward)
+        transitions[s, 2, 0] = 1.0
+    transitions[-1, :, -1] = 1.0
+    mdp = MDP(transitions, np.eye(2 * n + 1)[0])
+    plan = planning.value_iteration(mdp, -np.ones((2 * n + 1, 3)) * ~mdp.absorbing[:, None])
+    np.testing.assert_allclose(plan.v[0], -float(n), rtol=1e-12)
+
+
+def test_rare_success_has_its_value() -> None:
+    """One chance in 1e11 to end, at each step, and no better action."""
+    transitions = np.array([[[1.0 - 1e-11, 1e-11]] * 2, [[0.0, 1.0]] * 2])
+    plan = planning.value_iteration(MDP(transitions, [1.0, 0.0]), [[-2.0, -1.0], [0.0, 0.0]])
+    np.testing.assert_allclose(plan.v, [-1e11, 0.0], rtol=1e-4)
+    assert plan.policy[0].tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_large_map_with_slips_is_planned(temperature: float) -> None:
+    """Beyond DIRECT_LIMIT, where sweeps took minutes and gave up."""
+    side = 225
+    world = worlds.gridworld(side, slip=0.1, discount=1.0, goals=[(side - 1, side - 1)])
+    reward = np.full((side**2, 4), -2.0) * ~world.mdp.absorbing[:, None]
+    assert side**2 > planning.DIRECT_LIMIT
+    if temperature:
+        plan = planning.soft_value_iteration(world.mdp, reward)
+    else:
+        plan = planning.value_iteration(world.mdp, reward)
+    again = planning.soft_backup(world.mdp, reward, plan.v, temperature)[1]
+    np.testing.assert_allclose(again[:-1], plan.v[:-1], rtol=1e-12)
+    assert plan.v[-1] == 0.0
+
+
+@pytest.mark.parametrize("episodic", [False, True])
+def test_large_problems_that_mix_fast_need_no_factors(
+    episodic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = worlds.random_mdp(300, 3, 2, 1, 1.0 if episodic else 0.99, n_absorbing=30 * episodic)
+    reward = world.reward - 5.0 * episodic * ~world.mdp.absorbing[:, None]
+
+    def solve() -> list[Array]:
+        plan = planning.soft_value_iteration(world.mdp, reward)
+        hard = planning.value_iteration(world.mdp, reward)
+        moved = planning.occupancy_derivative(world.mdp, plan, world.reward)
+        return [plan.v, hard.v, planning.occupancy(world.mdp, plan.policy), moved]
+
+    usual = solve()
+    monkeypatch.setattr(planning, "DIRECT_LIMIT", 10)
+    monkeypatch.delattr(planning.linalg, "splu")
+    for found, expected in zip(solve(), usual, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-11 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-9, 1e-11])
+def test_discounts_close_to_one_have_a_value(gap: float) -> None:
+    """To stay pays 1 or 2, and to swap costs 5: once, to be where 2 is paid for ever."""
+    mdp = MDP(np.eye(2)[[[0, 1], [1, 0]]], [1.0, 0.0], discount=1.0 - gap)
+    gap = 1.0 - mdp.discount
+    plan = planning.value_iteration(mdp, [[1.0, -5.0], [2.0, -5.0]])
+    np.testing.assert_allclose(plan.v, [-5.0 + mdp.discount * 2.0 / gap, 2.0 / gap], rtol=1e-14)
+    np.testing.assert_array_equal(plan.policy, [[0.0, 1.0], [1.0, 0.0]])
+    reward = np.log([[1.0, 2.0], [3.0, 4.0]])
+    soft = planning.soft_value_iteration(mdp, reward)
+    gain = np.log(5.0)  # where the gap is 0: the spectral radius of exp(r) is 5
+    np.testing.assert_allclose(soft.v * gap, gain, rtol=2.0 * gap + 2.3e-16 / gap)
+
+
+@pytest.mark.parametrize("temperature", [1e9, 1e13])
+def test_high_temperatures_have_a_value(temperature: float) -> None:
+    world = worlds.gridworld(5, discount=0.9)
+    plan = planning.soft_value_iteration(world.mdp, world.reward, temperature)
+    np.testing.assert_allclose(plan.v, 10.0 * temperature * np.log(4.0), rtol=1e-7)
+    np.testing.assert_allclose(plan.policy, 0.25, rtol=1e-7)
+    two_ways = MDP(np.eye(3)[[[1, 1], [2, 2], [2, 2]]], [1.0, 0.0, 0.0])
+    plan = planning.soft_value_iteration(two_ways, np.zeros((3, 2)), temperature)
+    np.testing.assert_allclose(plan.v, temperature * np.log(2.0) * np.array([2.0, 1.0, 0.0]))
+
+
+def small_episodes(rng: np.random.Generator, most_outcomes: int) -> Array:
+    """``(S, A, S)``: states that can all reach the last one, and loops of all kinds."""
+    while True:
+        n_states, n_actions = int(rng.integers(2, 6)), int(rng.integers(1, 4))
+        transitions = np.zeros((n_states, n_actions, n_states))
+        for s, a in itertools.product(range(n_states - 1), range(n_actions)):
+            size = min(int(rng.integers(1, most_outcomes + 1)), n_states)
+            targets = rng.choice(n_states, size=size, replace=False)
+            transitions[s, a, targets] = rng.dirichlet(np.ones(size))
+        transitions[-1, :, -1] = 1.0
+        stays = transitions.diagonal(axis1=0, axis2=2).min(axis=0) == 1.0
+        leads = np.linalg.matrix_power(transitions.sum(axis=1) + np.eye(n_states), n_states)
+        if stays.sum() == 1 and (leads[:, -1] > 0.0).all():
+            return transitions
+
+
+def best_by_brute_force(transitions: Array, reward: Array) -> tuple[Array, float]:
+    """The best value of all policies that end, and the largest gain of all that go round."""
+    n = len(reward)
+    best, gain = np.full(n, -np.inf), -np.inf
+    for policy in deterministic_policies(n, reward.shape[1]):
+        chain = np.einsum("sa,sat->st", policy, transitions)
+        pays = (policy * reward).sum(axis=1)
+        leads = np.linalg.matrix_power((chain > 0.0) + np.eye(n), n) > 0.0
+        if leads[:, -1].all():
+            inner = np.eye(n - 1) - chain[:-1, :-1]
+            best = np.maximum(best, np.r_[np.linalg.solve(inner, pays[:-1]), 0.0])
+        for s in np.flatnonzero(~leads[:, -1]):
+            group = np.flatnonzero(leads[s])
+            if leads[np.ix_(group, group)].all():
+                size = group.size
+                system = np.r_[chain[np.ix_(group, group)].T - np.eye(size), np.ones((1, size))]
+                share = np.linalg.lstsq(system, np.eye(size + 1)[-1], rcond=None)[0]
+                gain = max(gain, float(share @ pays[group]))
+    return best, gain
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_going_round_for_a_gain_has_no_value_and_for_a_loss_it_has(seed: int) -> None:
+    """Half of the problems are near misses: the best round trip gains or costs 1e-2 to 1e-10."""
+    rng = np.random.default_rng(seed)
+    transitions = small_episodes(rng, 1 + 2 * (seed % 2))
+    shape, size = transitions.shape[:2], 10.0 ** rng.integers(-9, 9)
+    whole = rng.integers(-2, 2, shape).astype(np.float64)
+    reward = size * (whole if seed % 3 == 0 else rng.normal(size=shape) - rng.integers(2))
+    reward[-1] = 0.0
+    best, gain = best_by_brute_force(transitions, reward)
+    if np.isfinite(gain) and seed % 4 > 1:
+        reward[:-1] -= gain - size * rng.choice([-1.0, 1.0]) * 10.0 ** rng.integers(-10, -1)
+        best, gain = best_by_brute_force(transitions, reward)
+    mdp, scale = MDP(transitions, np.eye(len(reward))[0]), np.abs(reward).max()
+    if gain > 1e-12 * scale:
+        with pytest.raises(planning.DivergenceError, match="going on for ever gains"):
+            planning.value_iteration(mdp, reward)
+        return
+    plan = planning.value_iteration(mdp, reward)
+    scale = max(scale, np.abs(best).max())
+    np.testing.assert_allclose(plan.v, best, atol=1e-11 * scale)
+    own = planning.policy_value(mdp, plan.policy, reward)
+    np.testing.assert_allclose(own, best, atol=1e-11 * scale)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_near_misses_of_a_soft_value(seed: int) -> None:
+    """Sure steps: it exists if the spectral radius of exp(r / temperature) is below 1."""
+    rng = np.random.default_rng(seed)
+    transitions = small_episodes(rng, 1)
+    n, temperature = len(transitions), 10.0 ** rng.uniform(-2.0, 6.0)
+    logs = rng.normal(size=transitions.shape[:2]) * rng.choice([0.1, 1.0, 5.0])
+    distance = rng.choice([-1.0, 1.0]) * 10.0 ** -rng.integers(1, 10)
+
+    def kernel(logs: Array) -> Array:
+        return np.einsum("sa,sat->st", np.exp(logs), transitions)[:-1]
+
+    for _ in range(3):
+        radius = np.abs(np.linalg.eigvals(kernel(logs)[:, :-1])).max()
+        if radius < 1e-6:  # no way back at all, up to rounding
+            radius, distance = 1.0, -0.5
+        logs[:-1] -= np.log(radius / (1.0 + distance))
+    logs[-1] = 0.0
+    mdp = MDP(transitions, np.eye(n)[0])
+    if distance > 0.0:
+        with pytest.raises(planning.DivergenceError, match="soft value does not converge"):
+            planning.soft_value_iteration(mdp, temperature * logs, temperature)
+        return
+    plan = planning.soft_value_iteration(mdp, temperature * logs, temperature)
+    z = np.linalg.solve(np.eye(n - 1) - kernel(logs)[:, :-1], kernel(logs)[:, -1])
+    error = np.abs(plan.v[:-1] / temperature - np.log(z)).max()
+    assert error < 1e-9 + 1e-13 / abs(distance)
+
+
+@pytest.mark.parametrize("way_out", [0.0, -5.0, -500.0])
+@pytest.mark.parametrize("chances", [1, 2])
+def test_a_round_trip_that_just_breaks_even_has_no_soft_value(way_out: float, chances: int) -> None:
+    """Spectral radius exactly 1; a hair below it there is a value, in closed form."""
+    targets = np.zeros((2, chances + 1), dtype=int)
+    targets[0, -1] = targets[1] = 1
+    mdp = MDP(np.eye(2)[targets], [1.0, 0.0])
+    reward = np.zeros((2, chances + 1))
+    reward[0] = -np.log(chances)
+    reward[0, -1] = way_out
+    with pytest.raises(planning.DivergenceError, match="soft value does not converge"):
+        planning.soft_value_iteration(mdp, reward)
+    for loss in (1e-2, 1e-6, 1e-9):
+        costs = reward - loss * (targets == 0) * [[1.0], [0.0]]
+        v = planning.soft_value_iteration(mdp, costs).v[0]
+        np.testing.assert_allclose(v, way_out - np.log(-np.expm1(-loss)), atol=1e-13 / loss + 1e-9)
+
+
+# --- ties -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("horizon", [None, 1, 30])
+@pytest.mark.parametrize("discount", [0.9, 0.99, 0.999])
+def test_small_differences_between_actions_count(discount: float, horizon: int | None) -> None:
+    """Relative to what is compared, whatever its scale, and in the same MDP."""
+    reward = np.array([[0.0, 1e-13], [1e6, 1e6 + 1e-4], [-1e-20, -2e-20], [0.3, 0.1 + 0.2]])
+    stay = np.repeat(np.eye(4)[:, None], 2, axis=1)
+    for states in ([0], [1], [0, 1, 2, 3]):
+        transitions = stay[np.ix_(states, [0, 1], states)]
+        mdp = MDP(transitions, np.eye(len(states))[0], discount, horizon)
+        plan = planning.value_iteration(mdp, reward[states])
+        first = plan.policy if horizon is None else plan.policy[0]
+        np.testing.assert_array_equal(first, np.eye(2)[[[1, 1, 0, 0][s] for s in states]])
+        v = plan.v if horizon is None else plan.v[0]
+        np.testing.assert_allclose(v, reward[states].max(axis=1) * mdp.mass, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("discount", [0.9, 0.999, 1.0])
+def test_ways_that_are_equal_but_for_rounding_are_tied(scale: float, discount: float) -> None:
+    """A map with the symmetries of a square, and rewards to match: so has the set of choices."""
+    side = 9
+    world = worlds.gridworld(side, slip=0.3, discount=discount, goals=[(4, 4)])
+    pay = np.random.default_rng(0).uniform(-2.0, -1.0, (side, side))
+    pay = pay + pay.T
+    pay = pay + pay[::-1]
+    pay = scale * (pay + pay[:, ::-1]).reshape(-1, 1)
+    reward = np.repeat(pay, 4, axis=1) * ~world.mdp.absorbing[:, None]
+    plan = planning.value_iteration(world.mdp, reward)
+    q = plan.q[plan.policy.argmax(axis=1) == 0].reshape(-1, 4)
+    first = plan.policy.argmax(axis=1)
+    near = plan.q >= plan.q.max(axis=1, keepdims=True) * (1.0 + 1e-13)
+    assert q.size
+    np.testing.assert_array_equal(first, near.argmax(axis=1))
+    corner_ties = near.reshape(side, side, 4)[0, 0].sum()
+    assert corner_ties == 2
+
+
+# --- doors ------------------------------------------------------------------------------------
+
+
+def test_a_backup_checks_what_it_is_given() -> None:
+    mdp = worlds.two_goal().mdp
+    reward, v = np.zeros((4, 2)), np.zeros(4)
+    with pytest.raises(ValueError, match=r"reward has shape \(2, 3\); expected \(4, 2\)"):
+        planning.soft_backup(mdp, np.zeros((2, 3)), np.zeros(3))
+    with pytest.raises(ValueError, match=r"v has shape \(3,\); expected \(4,\)"):
+        planning.soft_backup(mdp, reward, np.zeros(3))
+    with pytest.raises(ValueError, match=r"temperature is -1.0; expected"):
+        planning.soft_backup(mdp, reward, v, -1.0)
+    with pytest.raises(ValueError, match=r"workers is 0; expected"):
+        planning.soft_backup(mdp, reward, v, workers=0)
+    q, _ = planning.soft_backup(mdp, reward.astype(int), [1, 2, 3, 4])
+    np.testing.assert_allclose(q, mdp.discount * mdp.expect(np.arange(1.0, 5.0)))
+
+
+def test_plans_of_other_mdps_are_refused() -> None:
+    world, other = worlds.gridworld(3, horizon=4), worlds.gridworld(4, horizon=4)
+    plan = planning.trajectory_posterior(other.mdp, other.reward)
+    longer = planning.trajectory_posterior(worlds.gridworld(3, horizon=5).mdp, world.reward)
+    for wrong in (plan, longer):
+        for refused in (
+            lambda: planning.trajectory_occupancy(world.mdp, wrong),  # noqa: B023
+            lambda: planning.occupancy_derivative(world.mdp, wrong, world.reward),  # noqa: B023
+            lambda: planning.trajectory_occupancy_derivative(world.mdp, wrong, world.reward),  # noqa: B023
+        ):
+            with pytest.raises(ValueError, match=r"plan.policy has shape \(.*\); expected \(4, 9"):
+                refused()
+        with pytest.raises(ValueError, match=r"plan.v has shape \(.*\); expected \(5, 9\)"):
+            planning.log_partition(world.mdp, wrong)
