@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import warnings
 from typing import Any
@@ -1086,13 +1087,16 @@ def test_plans_of_other_mdps_are_refused() -> None:
     world, other = worlds.gridworld(3, horizon=4), worlds.gridworld(4, horizon=4)
     plan = planning.trajectory_posterior(other.mdp, other.reward)
     longer = planning.trajectory_posterior(worlds.gridworld(3, horizon=5).mdp, world.reward)
+    posterior = planning.trajectory_posterior(world.mdp, world.reward)
     for wrong in (plan, longer):
         for refused in (
+            lambda: planning.log_partition(world.mdp, wrong),  # noqa: B023
             lambda: planning.trajectory_occupancy(world.mdp, wrong),  # noqa: B023
             lambda: planning.occupancy_derivative(world.mdp, wrong, world.reward),  # noqa: B023
             lambda: planning.trajectory_occupancy_derivative(world.mdp, wrong, world.reward),  # noqa: B023
         ):
             with pytest.raises(ValueError, match=r"plan.policy has shape \(.*\); expected \(4, 9"):
                 refused()
-        with pytest.raises(ValueError, match=r"plan.v has shape \(.*\); expected \(5, 9\)"):
-            planning.log_partition(world.mdp, wrong)
+    halved = dataclasses.replace(posterior, v=posterior.v[1:])
+    with pytest.raises(ValueError, match=r"plan.v has shape \(4, 9\); expected \(5, 9\)"):
+        planning.log_partition(world.mdp, halved)
