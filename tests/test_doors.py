@@ -962,7 +962,10 @@ def merged(shares: Any) -> Any:
         ),
         (lambda: listed().log_policy([[1.5, -0.5]] * 4), "policy has shape .*and probabilities"),
         (lambda: planning.value_iteration(None, SMALL.reward), "mdp is None; expected an instance"),
-        (lambda: irl_lib.max_ent.max_ent(*SMALL[:2], [1, 1], causal="no"), "causal is 'no'; expec"),
+        (
+            lambda: irl_lib.max_ent.max_ent(*SMALL[:2], [1, 1], causal="no"),
+            "causal is 'no'; expected",
+        ),
         (lambda: irl_lib.max_ent.objective(*SMALL[:2], [1], [1, 1]), r"expert has shape \(1,\)"),
         (
             lambda: irl_lib.max_margin.projection(*SMALL[:2], [1, 1], initial_policy=CROWD),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import warnings
 from typing import Any
@@ -1097,6 +1096,6 @@ def test_plans_of_other_mdps_are_refused() -> None:
         ):
             with pytest.raises(ValueError, match=r"plan.policy has shape \(.*\); expected \(4, 9"):
                 refused()
-    halved = dataclasses.replace(posterior, v=posterior.v[1:])
+    halved = posterior._replace(v=posterior.v[1:])
     with pytest.raises(ValueError, match=r"plan.v has shape \(4, 9\); expected \(5, 9\)"):
         planning.log_partition(world.mdp, halved)
