@@ -118,7 +118,7 @@ class MDP:
 
     @cached_property
     def twins(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Pairs of actions that lead to the same places: the one, the other, and the state."""
+        """The one action, the other, and the state, of each pair that leads to the same places."""
         place = self.expect(np.random.default_rng(0).random(self.n_states)).T
         found = [np.empty((3, 0), dtype=np.int64)]
         for a in range(self.n_actions - 1):  # equal rows give equal sums

@@ -37,10 +37,16 @@ def repair_page(
         context["body"] = repair(context["body"])
 
 
+def write_side_by_side(app: Sphinx, env: object) -> list[str]:
+    """After reading, which not all extensions allow side by side: as many writers as cores."""
+    app.parallel = max(app.parallel, os.cpu_count() or 1)
+    return []
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this when it loads the extension."""
     app.connect("html-page-context", repair_page)
     for name in ("docutils", "plaintext"):
         register_plugin("pybtex.backends", name, find_plugin("pybtex.backends", name), force=True)
-    app.parallel = max(app.parallel, os.cpu_count() or 1)
+    app.connect("env-updated", write_side_by_side)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
