@@ -190,6 +190,10 @@ def main() -> int:
         f"running {len(chosen)} of {len(everything)} notebooks, {arguments.jobs} at a time",
         flush=True,
     )
+    # Kernels that run side by side share the cores.
+    threads = str(max(1, (os.cpu_count() or 1) // arguments.jobs))
+    for name in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{name}_NUM_THREADS", threads)
     records, failures = run_all(chosen, arguments.jobs)
     store_records(records, (path.stem for path in everything))
     return int(failures > 0)

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field, replace
 import bounds
 import run
 
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+ONE_THREAD = dict.fromkeys(run.SHARED, "1")
+ALL_CORES = dict.fromkeys(run.SHARED, str(os.cpu_count() or 1)) | {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Processor:
 
 
 PROCESSORS = (
-    Processor("native", "this machine as it is"),
+    Processor(
+        "native", "this machine as it is, with a thread for each core", environment=ALL_CORES
+    ),
     Processor(
         "haswell",
         "256-bit vectors and fused multiply-add, as from 2013 on (also AMD's Zen)",
