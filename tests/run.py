@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
 SIDE_BY_SIDE = 2
 SLOWEST = 10
-# Processes that run side by side share the cores: threads that wait for one cost several times more.
+# Processes side by side share the cores: threads that wait for one cost several times more.
 THREADS = str(max(1, (os.cpu_count() or 1) // SIDE_BY_SIDE))
 SHARED = {f"{name}_NUM_THREADS": THREADS for name in ("OMP", "OPENBLAS", "MKL")}
 
