@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.harness import Row
 from irl_lib import demonstrations, max_margin, planning, worlds
-from irl_lib.mdp import Array
+from irl_lib.support.checks import Array
 from irl_lib.worlds.base import World
 
 SIZE, REGIONS, DISCOUNT = 128, 8, 0.99

@@ -20,7 +20,8 @@ from scipy import sparse
 
 from benchmarks.harness import Row
 from irl_lib import behavior_cloning, demonstrations, max_ent, planning, rollouts, worlds
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 
 VERSIONS = {name: version(name) for name in ("gymnasium", "torch")}
 COLUMNS = {

@@ -26,7 +26,8 @@ import numpy as np
 
 from benchmarks import pendulum_expert
 from irl_lib import demonstrations, planning, results, rollouts, worlds
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 
 METHODS = ("guided", "unweighted", "nested", "cloning")
 SEEDS = 5
@@ -227,7 +228,7 @@ def plain(problem: Problem, setting: Setting, seed: int) -> tuple[Any, Any, list
     """The gradient from fresh samples, as they are, after so many policy steps for each reward."""
     import torch
 
-    from irl_lib.soft_actor import SoftActor
+    from irl_lib.training.policy_steps import SoftActor
 
     reward, env = new_reward(problem, seed), problem.env
     optimiser = torch.optim.Adam(reward.parameters(), lr=REWARD_RATE)
@@ -266,7 +267,7 @@ def tensor_of(demos: demonstrations.Demonstrations) -> Any:
 
 def frame_of(problem: Problem) -> Any:
     """Units for a policy, as guided cost learning chooses them."""
-    from irl_lib.timed_policies import Frame
+    from irl_lib.training.timed_policies import Frame
 
     seen = problem.demos.steps().state
     space = problem.env.action_space

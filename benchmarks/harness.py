@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from irl_lib import files
+from irl_lib.support import files
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -36,8 +36,8 @@ import torch
 from scipy import stats
 
 from irl_lib import demonstrations, max_ent, metrics, planning, worlds
-from irl_lib.mdp import Array
 from irl_lib.networks import MapRewardNet, RewardNet, one_thread, reward_table
+from irl_lib.support.checks import Array
 from irl_lib.worlds import MapWorld
 
 Cell = dict[str, Any]

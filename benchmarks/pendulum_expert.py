@@ -17,7 +17,8 @@ from benchmarks import point_maze_expert
 from benchmarks.harness import ROOT, Row
 from benchmarks.point_maze_expert import Expert
 from irl_lib import worlds
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 
 PATH = ROOT / "irl_lib" / "data" / "pendulum_expert.npz"
 HORIZON, CELLS, ACTION_CELLS = 100, 160, 15

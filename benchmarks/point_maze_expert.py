@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.harness import ROOT, Row
 from irl_lib import planning, rollouts, worlds
-from irl_lib.mdp import Array
+from irl_lib.support.checks import Array
 
 PATH = ROOT / "irl_lib" / "data" / "point_maze_expert.npz"
 CELLS, ACTION_CELLS = 100, 15

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from irl_lib import route_prediction as prediction
 from irl_lib import routes as model
+from irl_lib.routes import prediction as prediction
 from irl_lib.worlds import RoadNetwork, roads
 
 SIZE = 300_000

@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.harness import ROOT, Row, best_time
 from irl_lib import planning, worlds
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 
 SIDES = (32, 100, 316, 1_000)
 STREAM = 20_000_000  # elements

@@ -21,7 +21,7 @@ from scipy import ndimage, optimize
 from benchmarks.harness import Row
 from irl_lib import demonstrations, max_ent, max_margin, planning, worlds
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import Array
+from irl_lib.support.checks import Array
 from irl_lib.worlds import World
 
 SIZE = 128

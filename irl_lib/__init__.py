@@ -2,42 +2,47 @@
 
 The floors of the package, each standing only on those below it::
 
-    4  plotting                     figures (the only module that imports matplotlib)
-    3  behavior_cloning, max_margin, max_ent, guided_cost
-                                    one module for each system of the lecture, and beside them
-       margin_tasks, margin_programs    what max margin plans and what it solves
-       table_likelihood, neural_likelihood
-                                    a reward's likelihood, whatever it is made of; of a network
-       sample_memory, soft_actor        what guided cost learning remembers; its policy's steps
-       routes, route_prediction         maximum entropy on a street network, where exp V is linear
-    2  worlds, metrics, networks    problems to solve; how far two rewards or policies are; networks
-       importance, timed_policies   weights of sampled trajectories; policies that see the time
-       checkpoints                  long computations, stopped and resumed
-    1  planning                     hard and soft planning, occupancies
-       demonstrations, rollouts     expert data; stepping Gymnasium environments
-       datasets                     expert data on disk
-    0  mdp, spaces, trajectories    the MDP without a reward; what data are made of; validation
-       files                        files of arrays, written whole or not at all
-       results, progress            what the book's long runs came to; the bar of a long loop
+    6  plotting                     figures (the only room that imports matplotlib)
+    5  behavior_cloning, max_margin, max_ent, guided_cost, routes
+                                    the systems of the lecture; none knows another
+    4  training                     what several systems train with
+    3  metrics                      how far two rewards or policies are
+       rollouts                     stepping Gymnasium environments
+       networks, worlds             rewards and policies that are networks; problems to solve
+    2  planning                     hard and soft planning, occupancies
+       demonstrations               expert data, in memory and on disk
+    1  mdp                          the MDP without a reward
+    0  support                      checks, whole files, checkpoints, the bar of a long loop
+       results                      what the book's long runs came to
 
-Importing the package needs numpy and scipy alone; a module that needs more says so.
+Importing the package needs numpy and scipy alone; what needs more is imported when it is asked for.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from irl_lib import (
     behavior_cloning,
     demonstrations,
+    guided_cost,
     max_ent,
     max_margin,
     mdp,
     metrics,
     planning,
+    results,
     rollouts,
-    route_prediction,
     routes,
     worlds,
 )
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP
+from irl_lib.routes import prediction as route_prediction
+from irl_lib.support.lazy import lazily
+
+if TYPE_CHECKING:
+    from irl_lib import networks, plotting
 
 __version__ = "0.1.0"
 
@@ -47,13 +52,19 @@ __all__ = [
     "__version__",
     "behavior_cloning",
     "demonstrations",
+    "guided_cost",
     "max_ent",
     "max_margin",
     "mdp",
     "metrics",
+    "networks",
     "planning",
+    "plotting",
+    "results",
     "rollouts",
     "route_prediction",
     "routes",
     "worlds",
 ]
+
+__getattr__ = lazily(__name__, {"networks": "irl_lib.networks", "plotting": "irl_lib.plotting"})

@@ -21,22 +21,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import (
-    MDP,
+from irl_lib.mdp import MDP, check_mdp, check_mdps, check_policy, check_reward, feature_matrix
+from irl_lib.planning import feature_expectations, occupancy, policy_value, value_iteration
+from irl_lib.support.checks import (
     Array,
     check_array,
     check_distribution,
     check_flag,
-    check_mdp,
-    check_mdps,
     check_numbers,
-    check_policy,
     check_real,
-    check_reward,
     check_type,
-    feature_matrix,
 )
-from irl_lib.planning import feature_expectations, occupancy, policy_value, value_iteration
 
 ROUNDING = 1e-10  # what is smaller, relative to the reward that it was made from, counts as zero
 MAX_ENTRIES = 20_000_000  # of a dense matrix or table

@@ -21,21 +21,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from irl_lib import spaces
-from irl_lib.mdp import (
-    MDP,
+from irl_lib.demonstrations import spaces
+from irl_lib.demonstrations.entries import check_indices
+from irl_lib.mdp import MDP, check_mdp
+from irl_lib.support.checks import (
     Array,
     as_array,
     check_array,
     check_count,
-    check_mdp,
     check_numbers,
     check_real,
     check_rng,
     check_sizes,
     check_type,
 )
-from irl_lib.trajectories import check_indices
 
 try:
     import torch

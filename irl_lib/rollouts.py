@@ -14,10 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from irl_lib import spaces
-from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import Array, check_count, check_distribution, check_flag, check_real, check_type
-from irl_lib.progress import counted
+from irl_lib.demonstrations import Demonstrations, spaces
+from irl_lib.support.checks import (
+    Array,
+    check_count,
+    check_distribution,
+    check_flag,
+    check_real,
+    check_type,
+)
+from irl_lib.support.progress import counted
 
 Policy = Callable[[Any, np.random.Generator], Any]
 

@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy import sparse
 
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 
 DISCOUNTS = (0.7, 0.9, 0.999, 1.0)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import logsumexp
 
-from irl_lib import behavior_cloning, demonstrations, metrics, rollouts, spaces, worlds
+from irl_lib import behavior_cloning, demonstrations, metrics, rollouts, worlds
 from irl_lib.behavior_cloning import NetworkCloneResult, clone, clone_network
-from irl_lib.demonstrations import Demonstrations
+from irl_lib.demonstrations import Demonstrations, spaces
 from irl_lib.mdp import MDP
 from irl_lib.networks import PolicyNet
 from strategies import Problem, problems

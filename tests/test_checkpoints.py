@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from irl_lib import checkpoints
+from irl_lib.support import checkpoints
 
 
 def trained(steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:

@@ -18,8 +18,9 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irl_lib import datasets, demonstrations, worlds
+from irl_lib import demonstrations, worlds
 from irl_lib.demonstrations import Demonstrations
+from irl_lib.demonstrations import files as datasets
 from irl_lib.mdp import MDP
 from strategies import Problem, problems
 

@@ -122,8 +122,6 @@ def calls() -> dict[str, Call]:
         behavior_cloning,
         demonstrations,
         guided_cost,
-        importance,
-        margin_programs,
         max_ent,
         max_margin,
         mdp,
@@ -132,8 +130,10 @@ def calls() -> dict[str, Call]:
         plotting,
         results,
         rollouts,
-        timed_policies,
     )
+    from irl_lib.guided_cost import weights as importance
+    from irl_lib.max_margin import program as margin_programs
+    from irl_lib.training import timed_policies
 
     world = worlds.chain(4, horizon=3)
     model, phi, reward = world.mdp, world.features, world.reward

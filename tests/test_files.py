@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from irl_lib import files
+from irl_lib.support import files
 
 ARRAYS = {
     "numbers": np.array([0.1, -0.0, np.inf]),

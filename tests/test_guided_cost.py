@@ -30,9 +30,10 @@ from irl_lib.guided_cost import (
     model_log_density,
     reward_loss,
 )
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
 from irl_lib.metrics import effective_sample_size
 from irl_lib.networks import RewardNet
+from irl_lib.support.checks import Array
 
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("stable_baselines3")
@@ -391,7 +392,7 @@ def test_the_weights_are_those_of_the_whole_batch() -> None:
 
 
 def _start_values(found: GuidedCostResult, demos: Demonstrations, states: Array) -> Array:
-    from irl_lib.soft_actor import SoftActor
+    from irl_lib.training.policy_steps import SoftActor
 
     actor = SoftActor(found.policy.frame, 0, (8,), 1e-12, 2)
     return actor.values(states[:, :1])[:, 0] * actor.unit

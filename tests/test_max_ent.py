@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from irl_lib import demonstrations, max_ent, planning, worlds
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.max_ent import MaxEntResult
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 from irl_lib.worlds.base import World
 from strategies import Problem, problems, slope
 

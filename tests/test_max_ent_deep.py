@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from irl_lib import demonstrations, max_ent, metrics, planning, worlds
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.max_ent import DeepMaxEntResult
-from irl_lib.mdp import MDP, Array
+from irl_lib.max_ent.likelihood import occupancy_from, shown_by, table_objective
+from irl_lib.max_ent.neural import NeuralLikelihood
+from irl_lib.mdp import MDP
 from irl_lib.networks import MapRewardNet, RewardNet, reward_table
-from irl_lib.neural_likelihood import NeuralLikelihood
-from irl_lib.table_likelihood import occupancy_from, shown_by, table_objective
+from irl_lib.support.checks import Array
 from strategies import Problem, problems, slope
 
 OBJECTIVES = ["likelihood", "dual"]

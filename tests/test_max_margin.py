@@ -14,7 +14,8 @@ from scipy import optimize
 
 from irl_lib import demonstrations, max_ent, max_margin, planning, worlds
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import MDP, Array, deterministic_policy, enumerate_policies
+from irl_lib.mdp import MDP, deterministic_policy, enumerate_policies
+from irl_lib.support.checks import Array
 from irl_lib.worlds.base import World
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from irl_lib import max_ent, planning, worlds
-from irl_lib.mdp import (
-    MDP,
-    Array,
-    add_product,
-    enumerate_policies,
-    enumerate_trajectories,
-    feature_matrix,
-)
+from irl_lib.mdp import MDP, add_product, enumerate_policies, enumerate_trajectories, feature_matrix
+from irl_lib.support.checks import Array
 from strategies import Problem, all_paths, in_form, path_total, problems
 
 STAY = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from irl_lib import demonstrations, metrics, planning, worlds
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 from strategies import Problem, problems, random_transitions
 
 

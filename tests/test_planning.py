@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from irl_lib import demonstrations, planning, worlds
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 from strategies import Problem, problems, slope
 
 

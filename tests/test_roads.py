@@ -12,7 +12,7 @@ import pytest
 from scipy.sparse import csgraph
 
 from irl_lib.worlds import RoadNetwork, road_network, roads
-from irl_lib.worlds.roads import FEATURES, ROAD_TYPES, TURN_KINDS
+from irl_lib.worlds.streets import FEATURES, ROAD_TYPES, TURN_KINDS
 
 EDGE = {"length": 100.0, "speed_kph": 50.0, "lanes": 1, "highway": "residential"}
 

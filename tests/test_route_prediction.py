@@ -6,8 +6,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from irl_lib import route_prediction as prediction
 from irl_lib import routes
+from irl_lib.routes import prediction as prediction
 from irl_lib.worlds import road_network, roads
 
 TASTE = np.array([-5.0, -4.0, -2.0, -2.0, -0.5, -0.4, -1.4, -1.0, -0.4])

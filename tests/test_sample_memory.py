@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.sample_memory import Memory, Trajectories, of_one_length
-from irl_lib.timed_policies import Frame, SquashedGaussian
+from irl_lib.guided_cost.samples import Memory, Trajectories, of_one_length
+from irl_lib.training.timed_policies import Frame, SquashedGaussian
 
 HORIZON = 3
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from irl_lib.mdp import Array
-from irl_lib.timed_policies import Frame, SquashedGaussian
+from irl_lib.support.checks import Array
+from irl_lib.training.timed_policies import Frame, SquashedGaussian
 
 pytest.importorskip("stable_baselines3")
 
-from irl_lib import soft_actor
 from irl_lib.networks import one_thread
-from irl_lib.soft_actor import SoftActor
+from irl_lib.training import policy_steps as soft_actor
+from irl_lib.training.policy_steps import SoftActor
 
 HORIZON = 3
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.spaces import utils
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
-from irl_lib import spaces as ours
+from irl_lib.demonstrations import spaces as ours
 
 PLACE = spaces.Box(-9.0, 9.0, (2,), np.float32)
 PAIR = spaces.MultiDiscrete([3, 2])

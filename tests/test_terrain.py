@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks import terrain_planning
 from irl_lib import demonstrations, planning
-from irl_lib.mdp import Array
+from irl_lib.support.checks import Array
 from irl_lib.worlds import TRAVELLERS, Terrain, terrain, travel_costs, traveller
-from irl_lib.worlds.terrain import CELL, COVERS, FEATURES, LENGTHS, MOVES
+from irl_lib.worlds.lands import CELL, COVERS, FEATURES, LENGTHS, MOVES
 
 LENGTH = travel_costs({"length": 1.0})
 K = len(FEATURES)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from irl_lib.timed_policies import EDGE, Frame, SquashedGaussian, log_tanh_slope
+from irl_lib.training.timed_policies import EDGE, Frame, SquashedGaussian, log_tanh_slope
 
 
 def frame(horizon: int = 4, size: int = 1) -> Frame:

@@ -1,16 +1,22 @@
 """Problems to solve, each a :class:`irl_lib.worlds.base.World`; those that draw take a ``seed``."""
 
-import sys
+from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
+from irl_lib.support.lazy import lazily
 from irl_lib.worlds.base import World
-from irl_lib.worlds.cartpole import cartpole
-from irl_lib.worlds.gridworld import gridworld
+from irl_lib.worlds.grids import gridworld
+from irl_lib.worlds.lands import TRAVELLERS, Terrain, terrain, travel_costs, traveller
 from irl_lib.worlds.lattice import Lattice, LatticePolicy
-from irl_lib.worlds.objectworld import MapWorld, binaryworld, objectworld
-from irl_lib.worlds.point_maze import Maze, MazeGrid, maze_grid, point_maze
-from irl_lib.worlds.roads import RoadNetwork, road_network, roads
-from irl_lib.worlds.terrain import TRAVELLERS, Terrain, terrain, travel_costs, traveller
+from irl_lib.worlds.mazes import Maze, MazeGrid, maze_grid
+from irl_lib.worlds.objects import MapWorld, binaryworld, objectworld
+from irl_lib.worlds.streets import RoadNetwork, road_network, roads
 from irl_lib.worlds.textbook import chain, gamble, random_mdp, two_goal
+
+if TYPE_CHECKING:
+    from irl_lib.worlds.environments import cartpole, point_maze
 
 __all__ = [
     "TRAVELLERS",
@@ -38,6 +44,15 @@ __all__ = [
     "traveller",
     "two_goal",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "cartpole": "irl_lib.worlds.environments",
+        "environments": "irl_lib.worlds.environments",
+        "point_maze": "irl_lib.worlds.environments",
+    },
+)
 
 if "gymnasium" in sys.modules:  # which takes as long to import as all of this package
     from irl_lib.worlds import environments  # noqa: F401

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from irl_lib.mdp import MDP, Array
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import Array
 
 
 class World(NamedTuple):

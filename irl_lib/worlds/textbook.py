@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from irl_lib.mdp import MDP, check_count, check_real, check_seed
+from irl_lib.mdp import MDP
+from irl_lib.support.checks import check_count, check_real, check_seed
 from irl_lib.worlds.base import World
 
 
