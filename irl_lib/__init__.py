@@ -40,6 +40,7 @@ from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP
 from irl_lib.routes import prediction as route_prediction
 from irl_lib.support.lazy import lazily
+from irl_lib.support.result import ConvergenceWarning
 
 if TYPE_CHECKING:
     from irl_lib import networks, plotting
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MDP",
+    "ConvergenceWarning",
     "Demonstrations",
     "__version__",
     "behavior_cloning",

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from irl_lib import max_ent, rollouts, worlds
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.guided_cost import (
+from irl_lib.guided_cost.learning import (
     HISTORY,
     GuidedCostResult,
     Iteration,

@@ -27,13 +27,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from irl_lib.max_ent.linear import MaxEntResult, Objective, max_ent, objective
+from irl_lib.max_ent.linear import METHODS, MaxEntResult, Objective, max_ent, objective
 from irl_lib.support.lazy import lazily
 
 if TYPE_CHECKING:
     from irl_lib.max_ent.neural import DeepMaxEntResult, deep_max_ent
 
-__all__ = ["DeepMaxEntResult", "MaxEntResult", "Objective", "deep_max_ent", "max_ent", "objective"]
+__all__ = [
+    "METHODS",
+    "DeepMaxEntResult",
+    "MaxEntResult",
+    "Objective",
+    "deep_max_ent",
+    "max_ent",
+    "objective",
+]
 
 __getattr__ = lazily(
     __name__,
