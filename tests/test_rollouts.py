@@ -16,7 +16,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatten
 
-from irl_lib import demonstrations, planning, rollouts
+from irl_lib import planning, rollouts
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP
 
@@ -349,13 +349,6 @@ def test_global_random_state_is_neither_read_nor_set() -> None:
     after = np.random.get_state()  # noqa: NPY002
     assert before[2] == after[2]
     assert np.array_equal(before[1], after[1])
-
-
-def test_the_public_name_is_the_same_function() -> None:
-    env = gymnasium.make("CartPole-v1")
-    made = demonstrations.from_gymnasium(env, coin, 2, seed=1, max_steps=9)
-    assert same(made, rollouts.rollout(env, coin, 2, seed=1, max_steps=9))
-    assert max(map(len, made.actions)) == 9
 
 
 def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
