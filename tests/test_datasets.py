@@ -11,7 +11,6 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatten
 from gymnasium.vector.utils import concatenate, create_empty_array
@@ -188,7 +187,7 @@ def test_a_clone_of_a_data_set_acts_on_what_the_environment_returns() -> None:
     assert demos.state_width == 5
     env = (place, spaces.Discrete(2))
     fit = behavior_cloning.clone_network(
-        env, demos, torch.Generator().manual_seed(0), epochs=60, learning_rate=0.01, tolerance=1.0
+        env, demos, seed=0, max_iterations=60, learning_rate=0.01, tolerance=1.0
     )
     for first, second in np.ndindex(2, 2):
         at = np.array([0.3], dtype=np.float32)

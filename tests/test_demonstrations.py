@@ -289,7 +289,10 @@ BAD_VECTORS: list[tuple[dict[str, Any], str]] = [
     ({"states": [np.zeros((2, 2), dtype=complex)]}, "entries of type complex128"),
     ({"states": [np.zeros((3, 2))]}, r"states\[0\] has 3 entries and actions\[0\] has 1"),
     ({"actions": [[[np.nan]]]}, r"actions\[0\] is nan at index \(0, 0\)"),
-    ({"actions": [[0.5]]}, r"actions\[0\] has shape \(1,\) and entries of type float64; expected whole"),
+    (
+        {"actions": [[0.5]]},
+        r"actions\[0\] has shape \(1,\) and entries of type float64; expected whole",
+    ),
     (
         {"states": [*VECTORS, [[0.0], [1.0]]], "actions": [[0], [0]]},
         r"states\[1\] has vectors of length 1; states\[0\] has vectors of length 2: expected the",

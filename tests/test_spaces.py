@@ -89,7 +89,7 @@ def test_what_is_no_member_is_named(space: Any, member: Any, message: str) -> No
 @pytest.mark.parametrize("numbers", [[0, 3], [0.0], [[0]], 0, ["0"]])
 def test_whole_numbers_of_a_space_are_kept_and_others_named(numbers: Any) -> None:
     np.testing.assert_array_equal(ours.entries("states", spaces.Discrete(3), [0, 2]), [0, 2])
-    with pytest.raises(ValueError, match="states are no members of Discrete.*: expected whole"):
+    with pytest.raises(ValueError, match=r"states are no members of Discrete.*: expected whole"):
         ours.entries("states", spaces.Discrete(3), numbers)
 
 
