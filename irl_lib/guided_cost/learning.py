@@ -36,6 +36,7 @@ from irl_lib.support.checks import (
     check_real,
     check_sizes,
     check_type,
+    check_whole_seed,
 )
 from irl_lib.support.progress import counted
 from irl_lib.training.policy_steps import SoftActor
@@ -184,7 +185,7 @@ def guided_cost_learning(
     Reference: Finn, Levine, Abbeel (2016).
     """
     settings = _Settings(
-        seed=rollouts.check_episode_seed(seed),
+        seed=check_whole_seed(seed),
         horizon=_horizon(env, horizon),
         episodes=check_count("episodes", episodes),
         memory=None if memory is None else check_count("memory", memory),
@@ -276,7 +277,7 @@ class _Run:
         policy, s = self.actor.policy(), self.settings
         of_episodes, of_batches = np.random.SeedSequence([s.seed, number]).spawn(2)
         seed = int(of_episodes.generate_state(1)[0])
-        episodes = rollouts.rollout(self.env, policy, s.episodes, seed, s.horizon)
+        episodes = rollouts.rollout(self.env, policy, s.episodes, seed, max_steps=s.horizon)
         fresh = of_one_length(f"iteration {number}: the policy's", episodes, s.horizon)
         self.memory.add(policy, fresh)
         noted = self._improve_reward(number)
