@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from irl_lib.demonstrations.entries import Entries, describe
 from irl_lib.demonstrations.entries import width as width_of_rows
-from irl_lib.support.checks import Array
+from irl_lib.support.checks import Array, as_array
 
 WRONG = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
 
@@ -125,7 +125,7 @@ def entry(name: str, space: Any, member: Any) -> Any:
 
 def _numbers(space: Any, members: Any) -> Entries:
     """``(L,)`` members of a Discrete space."""
-    array = np.asarray(members)
+    array = as_array("it", members)
     if array.ndim != 1 or array.dtype.kind not in "iu" or outside(space, array).any():
         first = int(space.start)
         raise ValueError(f"expected whole numbers from {first} to {first + int(space.n) - 1}")
@@ -134,7 +134,7 @@ def _numbers(space: Any, members: Any) -> Entries:
 
 def _vectors(space: Any, members: Any, single: bool = False) -> Array:
     """``(L, d)`` of members in arrays ``(L, ...)``; ``(1, d)`` of a single one."""
-    parts = [(leaf, np.asarray(reduce(getitem, path, members))) for path, leaf in leaves(space)]
+    parts = [(leaf, as_array("it", reduce(getitem, path, members))) for path, leaf in leaves(space)]
     columns = [_columns(leaf, part[None] if single else part) for leaf, part in parts]
     return np.concatenate(columns, axis=1)
 
