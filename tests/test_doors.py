@@ -112,7 +112,7 @@ class Call(NamedTuple):
 def net(n_inputs: int = 2) -> Any:
     from irl_lib.networks import RewardNet
 
-    return RewardNet(n_inputs, torch.Generator().manual_seed(0), hidden=(3,))
+    return RewardNet(n_inputs, 0, hidden=(3,))
 
 
 @cache
@@ -148,15 +148,15 @@ def calls() -> dict[str, Call]:
     env = worlds.point_maze(max_steps=4)
     moves = rollouts.rollout(env, lambda seen, rng: rng.uniform(-1, 1, 2), 2, 0)
     lattice = worlds.Lattice([0.0], [1.0], [2])
-    unit = timed_policies.Frame(np.zeros(2), np.ones(2), -np.ones(2), np.ones(2), 4)
+    unit = timed_policies.Units(np.zeros(2), np.ones(2), -np.ones(2), np.ones(2), 4)
     head = np.zeros((2, 3)), np.zeros(2)
     gaussian = timed_policies.SquashedGaussian(unit, [], head, head)
     enduring = timed_policies.SquashedGaussian(replace(unit, horizon=99_999), [], head, head)
     line = worlds.LatticePolicy(lattice, np.zeros((99_999, 3, 2)), [[0.0], [1.0]], [0.5])
     generator = torch.Generator().manual_seed(0)
-    policy_net = networks.PolicyNet(2, generator, n_actions=2)
-    wide_net = networks.PolicyNet(2, generator, action_size=1)
-    map_net = networks.MapRewardNet(2, (2, 2), generator, hidden=(3,))
+    policy_net = networks.PolicyNet(2, 0, n_actions=2)
+    wide_net = networks.PolicyNet(2, 0, action_size=1)
+    map_net = networks.MapRewardNet(2, (2, 2), 0, hidden=(3,))
     land, town = worlds.terrain(16), worlds.roads(size=60)
     rng = np.random.default_rng(0)
     axes = plotting.figure(width=2.0)[1]
@@ -229,11 +229,12 @@ def calls() -> dict[str, Call]:
                 "demos": moves,
                 "reward_net": net(),
                 "seed": 0,
-                "iterations": 1,
+                "max_iterations": 1,
+                "tolerance": 100.0,
                 "episodes": 2,
                 "memory": 1,
                 "reward_steps": 1,
-                "reward_learning_rate": 1e-3,
+                "learning_rate": 1e-3,
                 "l2": 1e-3,
                 "hidden": (4,),
                 "policy_learning_rate": 1e-3,
@@ -426,12 +427,12 @@ def calls() -> dict[str, Call]:
         "metrics.transition_coverage": Call(
             metrics.transition_coverage, {"mdp": model, "policy": pi}
         ),
-        "networks.mlp": Call(networks.mlp, {"sizes": [2, 3], "rng": generator}),
+        "networks.mlp": Call(networks.mlp, {"sizes": [2, 3], "seed": 0}),
         "networks.PolicyNet": Call(
             networks.PolicyNet,
             {
                 "n_inputs": 2,
-                "rng": generator,
+                "seed": 0,
                 "action_size": 1,
                 "hidden": (3,),
                 "sd": 0.5,
@@ -452,7 +453,7 @@ def calls() -> dict[str, Call]:
             networks.RewardNet,
             {
                 "n_inputs": 2,
-                "rng": generator,
+                "seed": 0,
                 "hidden": (3,),
                 "centre": [0.0, 0.0],
                 "scale": [1.0, 1.0],
@@ -464,7 +465,7 @@ def calls() -> dict[str, Call]:
             {
                 "n_inputs": 2,
                 "shape": (2, 2),
-                "rng": generator,
+                "seed": 0,
                 "window": 3,
                 "hidden": (3,),
                 "centre": [0.0, 0.0],
@@ -566,14 +567,14 @@ def calls() -> dict[str, Call]:
             {"env": env, "policy": gaussian, "n": 1, "seed": 0, "max_steps": 3, "progress": False},
         ),
         "rollouts.returns": Call(rollouts.returns, {"demos": moves, "discount": 0.9}),
-        "timed_policies.Frame.inputs": Call(
+        "timed_policies.Units.inputs": Call(
             unit.inputs, {"states": np.zeros((1, 4, 2)), "times": np.arange(4)}
         ),
-        "timed_policies.Frame.to_gaussian": Call(unit.to_gaussian, {"actions": np.zeros((1, 2))}),
-        "timed_policies.Frame.from_gaussian": Call(
+        "timed_policies.Units.to_gaussian": Call(unit.to_gaussian, {"actions": np.zeros((1, 2))}),
+        "timed_policies.Units.from_gaussian": Call(
             unit.from_gaussian, {"numbers": np.zeros((1, 2))}
         ),
-        "timed_policies.Frame.share_at_bounds": Call(
+        "timed_policies.Units.share_at_bounds": Call(
             unit.share_at_bounds, {"actions": np.zeros((1, 2))}
         ),
         "timed_policies.SquashedGaussian.__call__": Call(

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irl_lib.support.checks import Array
+
 WRONG = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
 
 
@@ -254,3 +256,13 @@ def check_entries(name: str, rows: Sequence[NDArray[Any]], space_name: str, spac
                 f"{name} have the entry {row[wrong[0]]} at step {wrong[0]} of trajectory {i}; "
                 f"{space_name} is {space}"
             )
+
+
+def standard_unit(values: Array) -> tuple[Array, Array]:
+    """``(d,)`` twice: mean and standard deviation of vectors ``(N, d)``, as a network's unit.
+
+    A number that never changes says nothing, and must not be blown up where it does: its scale
+    is 1.
+    """
+    centre, spread = values.mean(axis=0), values.std(axis=0)
+    return centre, np.where(spread > 1e-6 * (1.0 + np.abs(centre)), spread, 1.0)

@@ -7,14 +7,17 @@ from typing import Any
 from irl_lib.support.checks import check_flag
 
 
-def bar(name: str, unit: str, total: int | None = None, first: int = 0) -> Any:
-    """A bar of tqdm's, which a loop moves on with ``update()``.
+def bar(
+    name: str, unit: str, total: int | None = None, first: int = 0, numbers: range | None = None
+) -> Any:
+    """A bar of tqdm's, which a loop moves on with ``update()``, or by going through ``numbers``.
 
     Args:
         name: what stands before it.
         unit: what is counted.
         total: how many there will be; None where nobody knows.
         first: how many are behind.
+        numbers: what is gone through.
 
     Raises:
         ImportError: when tqdm is missing.
@@ -23,7 +26,7 @@ def bar(name: str, unit: str, total: int | None = None, first: int = 0) -> Any:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError('progress=True needs tqdm: pip install "irl_lib[progress]"') from None
-    return tqdm(desc=name, unit=f" {unit}", total=total, initial=first)
+    return tqdm(numbers, desc=name, unit=f" {unit}", total=total, initial=first)
 
 
 def counted(name: str, unit: str, total: int, first: int = 0, shown: bool = True) -> Any:
@@ -34,13 +37,4 @@ def counted(name: str, unit: str, total: int, first: int = 0, shown: bool = True
         [0, 1, 2]
     """
     numbers = range(first, total)
-    if not check_flag("progress", shown):
-        return numbers
-    return _moving(bar(name, unit, total, first), numbers)
-
-
-def _moving(shown: Any, numbers: range) -> Any:
-    with shown:
-        for number in numbers:
-            yield number
-            shown.update()
+    return bar(name, unit, total, first, numbers) if check_flag("progress", shown) else numbers

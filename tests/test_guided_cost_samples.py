@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from irl_lib.demonstrations import Demonstrations
-from irl_lib.guided_cost.samples import Memory, Trajectories, of_one_length
-from irl_lib.training.timed_policies import Frame, SquashedGaussian
+from irl_lib.guided_cost.samples import Memory
+from irl_lib.training.episodes import Trajectories
+from irl_lib.training.timed_policies import SquashedGaussian, Units
 
 HORIZON = 3
+UNITS = Units(np.zeros(2), np.ones(2), np.full(1, -1.0), np.ones(1), HORIZON)
 
 
 def policy(seed: int) -> SquashedGaussian:
     rng = np.random.default_rng(seed)
     heads = [(0.2 * rng.normal(size=(1, 3)), 0.2 * rng.normal(size=1)) for _ in range(2)]
-    units = Frame(np.zeros(2), np.ones(2), np.full(1, -1.0), np.ones(1), HORIZON)
-    return SquashedGaussian(units, [], *heads)
+    return SquashedGaussian(UNITS, [], *heads)
 
 
 def some(n: int, seed: int) -> Trajectories:
@@ -26,7 +26,7 @@ def some(n: int, seed: int) -> Trajectories:
 
 @pytest.mark.parametrize("size", [1, 2, 3, None])
 def test_a_batch_and_its_density_by_brute_force(size: int | None) -> None:
-    demos, memory = some(5, 99), Memory(some(5, 99), size)
+    demos, memory = some(5, 99), Memory(some(5, 99), size, UNITS)
     policies, samples = [policy(i) for i in range(4)], [some(2 + i, i) for i in range(4)]
     for i in range(4):
         memory.add(policies[i], samples[i])
@@ -45,17 +45,12 @@ def test_a_batch_and_its_density_by_brute_force(size: int | None) -> None:
         np.testing.assert_allclose(memory.log_density(), np.log(density / drawn), rtol=1e-9)
 
 
-def test_trajectories_of_one_length_as_arrays() -> None:
-    rng = np.random.default_rng(0)
-    states, actions = rng.normal(size=(4, 6, 2)), rng.normal(size=(4, 5, 1))
-    found = of_one_length("all:", Demonstrations(list(states), list(actions)), 5)
-    np.testing.assert_array_equal(found.states, states)
-    np.testing.assert_array_equal(found.actions, actions)
-    np.testing.assert_array_equal(found.before, states[:, :-1])
-    ended = Demonstrations(list(states), list(actions), terminated=True)
-    np.testing.assert_array_equal(of_one_length("all:", ended, 5).states, states)
-    with pytest.raises(ValueError, match="all: trajectory 0 terminated after 5 steps; expected 6"):
-        of_one_length("all:", ended, 6)
-    cut = Demonstrations([*states, states[0][:-1]], [*actions, actions[0][:-1]])
-    with pytest.raises(ValueError, match="all: trajectory 4 has 4 steps; the horizon is 5"):
-        of_one_length("all:", cut, 5)
+def test_what_is_kept_is_brought_back_with_its_densities() -> None:
+    demos, first = some(5, 99), Memory(some(5, 99), 2, UNITS)
+    for i in range(3):
+        first.add(policy(i), some(2 + i, i))
+    second = Memory(demos, 2, UNITS)
+    second.restore(first.arrays())
+    for mine, its in zip(first.batch(), second.batch(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    np.testing.assert_array_equal(first.log_density(), second.log_density())
