@@ -8,7 +8,7 @@ import torch
 
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.networks import RewardNet
-from irl_lib.training.episodes import Trajectories, of_one_length, reward_inputs
+from irl_lib.training.episodes import Episodes, of_one_length, reward_inputs
 
 
 def test_trajectories_of_one_length_as_arrays() -> None:
@@ -29,7 +29,7 @@ def test_trajectories_of_one_length_as_arrays() -> None:
 
 def test_a_reward_is_shown_states_or_actions_too() -> None:
     rng = np.random.default_rng(0)
-    samples = Trajectories(rng.normal(size=(4, 6, 2)), rng.normal(size=(4, 5, 1)))
+    samples = Episodes(rng.normal(size=(4, 6, 2)), rng.normal(size=(4, 5, 1)))
     np.testing.assert_allclose(reward_inputs(RewardNet(2).double(), samples), samples.before)
     both = reward_inputs(RewardNet(3), samples)
     assert both.dtype == torch.float32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from irl_lib.guided_cost.samples import Memory
-from irl_lib.training.episodes import Trajectories
+from irl_lib.training.episodes import Episodes
 from irl_lib.training.timed_policies import SquashedGaussian, Units
 
 HORIZON = 3
@@ -19,9 +19,9 @@ def policy(seed: int) -> SquashedGaussian:
     return SquashedGaussian(UNITS, [], *heads)
 
 
-def some(n: int, seed: int) -> Trajectories:
+def some(n: int, seed: int) -> Episodes:
     rng = np.random.default_rng(seed)
-    return Trajectories(rng.normal(size=(n, HORIZON + 1, 2)), rng.uniform(-1, 1, (n, HORIZON, 1)))
+    return Episodes(rng.normal(size=(n, HORIZON + 1, 2)), rng.uniform(-1, 1, (n, HORIZON, 1)))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, None])

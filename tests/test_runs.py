@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from irl_lib.support import checkpoints
 from irl_lib.support.files import Arrays
 from irl_lib.support.result import ConvergenceWarning
-from irl_lib.support.runs import Run, digest, known_environment
+from irl_lib.support.runs import LongRun, digest, identity_of
 
 
 class Walk:
@@ -31,10 +33,12 @@ class Walk:
         self.place = arrays["place"]
 
 
-def walk(last: int, path: Path | None = None, fail_at: int = -1, **settings: Any) -> Run:
+def walk(last: int, path: Path | None = None, fail_at: int = -1, **settings: Any) -> LongRun:
     """A run of so many iterations, which may fail amid one of them."""
     state = Walk()
-    run = Run("walk", ("place", "gap"), {"seed": 0}, {"walk": state}, path, ("gap",), **settings)
+    run = LongRun(
+        "walk", ("place", "gap"), {"seed": 0}, {"walk": state}, path, ("gap",), **settings
+    )
     for number in run.iterations(last):
         noise = np.random.default_rng([0, number]).normal()
         state.place = state.place / 2.0 + 0.01 * noise
@@ -92,11 +96,11 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="c' has 4 iterations behind it; max_iterations is 3"):
         walk(3, path)
     with pytest.raises(ValueError, match=r"is one of irl_lib\.walk/2; expected irl_lib\.run/2"):
-        next(Run("run", ("gap",), {}, {}, path).iterations(9))
+        next(LongRun("run", ("gap",), {}, {}, path).iterations(9))
     with pytest.raises(ValueError, match="made with seed = 0; here it is 1"):
-        next(Run("walk", ("gap",), {"seed": 1}, {}, path).iterations(9))
+        next(LongRun("walk", ("gap",), {"seed": 1}, {}, path).iterations(9))
     with pytest.raises(ValueError, match="has an incomplete history"):
-        next(Run("walk", ("gap", "more"), {"seed": 0}, {}, path).iterations(9))
+        next(LongRun("walk", ("gap", "more"), {"seed": 0}, {}, path).iterations(9))
     for wrong, message in (
         ({"checkpoint": 3}, "checkpoint is 3; expected a text or a pathlib.Path"),
         ({"checkpoint": tmp_path}, "is a folder; expected a file"),
@@ -105,7 +109,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         ({"tolerance": -1.0}, "tolerance is -1.0; expected a finite number >= 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            Run("walk", ("gap",), {}, {}, **wrong)
+            LongRun("walk", ("gap",), {}, {}, **wrong)
     with pytest.raises(ValueError, match="max_iterations is 0"):
         walk(0)
 
@@ -118,7 +122,12 @@ def test_a_digest_is_of_all_bits() -> None:
     assert digest([one, one]) != digest([one])
 
 
-def test_an_environment_is_known_by_its_settings_and_spaces() -> None:
+@dataclass
+class Settings:
+    seed: int
+
+
+def test_a_run_is_known_by_its_settings_environment_and_data() -> None:
     class Spec:
         id = "Here-v0"
         kwargs = {"gain": np.ones(2), "f": lambda: 1}  # noqa: RUF012
@@ -128,9 +137,15 @@ def test_an_environment_is_known_by_its_settings_and_spaces() -> None:
         spec: Any = Spec
         observation_space = action_space = "any"
 
-    known = known_environment(Env())
+    net = torch.nn.Linear(2, 1)
+    known = identity_of(Settings(3), Env(), [np.zeros(2)], reward_net=net)
+    assert known["seed"] == 3
     assert known["env"] == "Here-v0"
     assert re.search(r'"gain": \[1\.0, 1\.0\]', known["env.kwargs"])
     assert " at 0x" not in known["env.kwargs"]
+    with torch.no_grad():
+        net.bias.add_(1e-3)
     Env.spec = None
-    assert known_environment(Env())["env"] == "None"
+    other = identity_of(Settings(3), Env(), [np.ones(2)], reward_net=net)
+    changed = {name for name in known if known[name] != other[name]}
+    assert changed == {"env", "env.kwargs", "demos", "reward_net"}

@@ -6,7 +6,7 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,9 +27,9 @@ from irl_lib.networks import l2_penalty, one_thread
 from irl_lib.support.checkpoints import Training
 from irl_lib.support.checks import Array, check_count, check_real, check_sizes
 from irl_lib.support.result import Result
-from irl_lib.support.runs import Kept, Run, digest, known_environment, known_network
+from irl_lib.support.runs import Kept, LongRun, identity_of
 from irl_lib.training.episodes import (
-    Trajectories,
+    Episodes,
     check_trainable,
     of_expert,
     of_one_length,
@@ -212,7 +212,7 @@ def guided_cost_learning(
         raise ValueError(f"callback is {callback!r}; expected a function")
     with one_thread():
         learner = _Learner(env, demos, reward_net, settings)
-        run = Run(
+        run = LongRun(
             "guided_cost_learning",
             HISTORY,
             learner.identity,
@@ -262,16 +262,11 @@ class _Learner:
             "actor": self.actor.training,
             "memory": self.memory,
         }
-        self.identity = {
-            **asdict(settings),
-            **known_environment(env),
-            "demos": digest(shown),
-            "reward_net": known_network(reward_net),
-        }
+        self.identity = identity_of(settings, env, shown, reward_net=reward_net)
 
     def draw(
         self, policy: SquashedGaussian, seeds: np.random.SeedSequence, number: int
-    ) -> tuple[Demonstrations, Trajectories]:
+    ) -> tuple[Demonstrations, Episodes]:
         """New episodes of the policy, which are remembered."""
         s, seed = self.settings, int(seeds.generate_state(1)[0])
         samples = rollouts.rollout(self.env, policy, s.episodes, seed, s.horizon)
@@ -309,7 +304,7 @@ class _Learner:
         slopes = [each.grad.flatten() for each in self.trained if each.grad is not None]
         return noted | {"gradient": float(torch.cat(slopes).norm())}
 
-    def improve_policy(self, fresh: Trajectories, rng: np.random.Generator) -> dict[str, float]:
+    def improve_policy(self, fresh: Episodes, rng: np.random.Generator) -> dict[str, float]:
         """A round of PPO on the new episodes, with the new reward."""
         with torch.no_grad():
             rewards = self.reward(reward_inputs(self.reward, fresh)).double().numpy()
@@ -342,7 +337,7 @@ def _of_weights(totals: Array, densities: Array, n: int) -> dict[str, float]:
 
 
 def _of_samples(
-    policy: SquashedGaussian, samples: Demonstrations, fresh: Trajectories, number: int
+    policy: SquashedGaussian, samples: Demonstrations, fresh: Episodes, number: int
 ) -> dict[str, float]:
     return {
         "environment_return": float(rollouts.returns(samples).mean()),

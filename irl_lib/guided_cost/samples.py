@@ -8,7 +8,7 @@ from irl_lib.guided_cost.weights import mixture_log_density
 from irl_lib.support.checkpoints import named, part
 from irl_lib.support.checks import Array
 from irl_lib.support.files import Arrays
-from irl_lib.training.episodes import Trajectories
+from irl_lib.training.episodes import Episodes
 from irl_lib.training.timed_policies import SquashedGaussian, Units
 
 
@@ -24,14 +24,14 @@ class Memory:
         units: of the policies.
     """
 
-    def __init__(self, demos: Trajectories, size: int | None, units: Units) -> None:
+    def __init__(self, demos: Episodes, size: int | None, units: Units) -> None:
         self.demos, self.size, self.units = demos, size, units
         self.policies: list[SquashedGaussian] = []
-        self.samples: list[Trajectories] = []
+        self.samples: list[Episodes] = []
         self.log_densities: list[list[Array]] = []  # per policy: of each samples
         self.of_demos: list[Array] = []  # per policy
 
-    def add(self, policy: SquashedGaussian, samples: Trajectories) -> None:
+    def add(self, policy: SquashedGaussian, samples: Episodes) -> None:
         """A policy, and what it did; the oldest is forgotten where there are too many."""
         for earlier, row in zip(self.policies, self.log_densities, strict=True):
             row.append(earlier.log_density(samples.before, samples.actions))
@@ -45,10 +45,10 @@ class Memory:
             for row in self.log_densities:
                 del row[0]
 
-    def batch(self) -> Trajectories:
+    def batch(self) -> Episodes:
         """All samples, and then the demonstrations."""
         states, actions = zip(*self.samples, self.demos, strict=True)
-        return Trajectories(np.concatenate(states), np.concatenate(actions))
+        return Episodes(np.concatenate(states), np.concatenate(actions))
 
     def log_density(self) -> Array:
         """``(M,)``: of the batch, under the mixture of the policies."""
@@ -67,4 +67,4 @@ class Memory:
         """What :meth:`arrays` made these of; densities are computed anew."""
         for i in range(len({name.partition("/")[0] for name in arrays}) // 2):
             policy = SquashedGaussian.from_arrays(self.units, part(arrays, f"policy{i}"))
-            self.add(policy, Trajectories(**part(arrays, f"samples{i}")))
+            self.add(policy, Episodes(**part(arrays, f"samples{i}")))

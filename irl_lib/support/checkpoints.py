@@ -2,7 +2,7 @@
 
 Numbers are kept to the last bit and nothing is ever pickled.  :class:`Training` makes arrays of a
 network and its Adam, and brings them back.  What writes and reads a checkpoint is
-:class:`irl_lib.support.runs.Run`.
+:class:`irl_lib.support.runs.LongRun`.
 """
 
 from __future__ import annotations

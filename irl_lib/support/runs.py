@@ -2,7 +2,8 @@
 
 A method gives what it keeps, by what it is known again and what it notes, and writes its loop::
 
-    run = Run("my_method", ("loss",), identity, {"reward": Training(net, optimiser)}, checkpoint)
+    state = {"reward": Training(net, optimiser)}
+    run = LongRun("my_method", ("loss",), identity, state, checkpoint)
     for number in run.iterations(max_iterations, progress):
         ...  # all randomness is the seed's and the number's
         run.note({"loss": loss})
@@ -19,7 +20,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,7 +46,7 @@ class Kept(Protocol):
 
 
 @dataclass(eq=False)
-class Run:
+class LongRun:
     """The iterations of a method: their history, their checkpoint, their end.
 
     Raises:
@@ -170,11 +171,24 @@ class Run:
 # --- by what a run is known again ---------------------------------------------------------------
 
 
-def known_environment(env: Any) -> dict[str, str]:
-    """What can be known of a Gymnasium environment: its ``spec`` and its spaces.
+def identity_of(settings: Any, env: Any, demos: Iterable[Array], **networks: Any) -> dict[str, Any]:
+    """What decides the course of a sampled run, as plain values by name.
 
-    Where its objects lie in memory is left out.
+    Args:
+        settings: a dataclass of plain values, the seed among them.
+        env: a Gymnasium environment, of which its ``spec`` and its spaces are known.
+        demos: the arrays that the demonstrations are.
+        networks: torch modules as they are before the first iteration, by name.
     """
+    known = asdict(settings) | _environment(env) | {"demos": digest(demos)}
+    for name, net in networks.items():
+        numbers = [each.detach().cpu().numpy() for each in net.state_dict().values()]
+        known[name] = f"{net!r} with weights {digest(numbers)}"
+    return known
+
+
+def _environment(env: Any) -> dict[str, str]:
+    """What can be known of an environment; where its objects lie in memory is left out."""
     spec = getattr(env, "spec", None)
     settings = getattr(spec, "kwargs", None) or {}
     known = {
@@ -185,12 +199,6 @@ def known_environment(env: Any) -> dict[str, str]:
         "env.action_space": str(env.action_space),
     }
     return {name: re.sub(r" at 0x[0-9a-f]+", "", text) for name, text in known.items()}
-
-
-def known_network(net: Any) -> str:
-    """What is known of a torch module: what it prints, and its weights."""
-    numbers = [each.detach().cpu().numpy() for each in net.state_dict().values()]
-    return f"{net!r} with weights {digest(numbers)}"
 
 
 def digest(arrays: Iterable[Array]) -> str:

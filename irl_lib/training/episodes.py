@@ -16,7 +16,7 @@ from irl_lib.demonstrations import Demonstrations, spaces
 from irl_lib.support.checks import Array, check_type
 
 
-class Trajectories(NamedTuple):
+class Episodes(NamedTuple):
     """Trajectories of one length."""
 
     states: Array
@@ -30,7 +30,7 @@ class Trajectories(NamedTuple):
         return self.states[:, :-1]
 
 
-def of_one_length(whose: str, demos: Demonstrations, horizon: int) -> Trajectories:
+def of_one_length(whose: str, demos: Demonstrations, horizon: int) -> Episodes:
     """The trajectories as arrays.
 
     Raises:
@@ -49,10 +49,10 @@ def of_one_length(whose: str, demos: Demonstrations, horizon: int) -> Trajectori
                 "all must have that many"
             )
     states, actions = np.stack(demos.states), np.stack(demos.actions)
-    return Trajectories(states.astype(np.float64), actions.astype(np.float64))
+    return Episodes(states.astype(np.float64), actions.astype(np.float64))
 
 
-def of_expert(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
+def of_expert(env: Any, demos: Demonstrations, horizon: int) -> Episodes:
     """The demonstrations as arrays, in an environment with vectors of states and bounded actions.
 
     Raises:
@@ -75,7 +75,7 @@ def of_expert(env: Any, demos: Demonstrations, horizon: int) -> Trajectories:
     return of_one_length("demos:", demos, horizon)
 
 
-def reward_inputs(reward_net: Any, samples: Trajectories) -> Tensor:
+def reward_inputs(reward_net: Any, samples: Episodes) -> Tensor:
     """``(N, T, d)`` or ``(N, T, d + m)``: what a reward of states, or of actions too, is shown.
 
     Raises:

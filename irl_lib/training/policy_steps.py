@@ -177,13 +177,12 @@ class _TimedPolicy(ActorCriticPolicy):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        del self.log_std
+        del self.log_std  # the same for all observations; without a gradient, it stays what it is
         last: Any = self.action_net
         self.log_sd_net = nn.Linear(last.in_features, last.out_features)
-        nn.init.zeros_(self.log_sd_net.weight)
-        nn.init.zeros_(self.log_sd_net.bias)
-        settings = self.optimizer.defaults
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=settings["lr"], eps=settings["eps"])
+        for each in self.log_sd_net.parameters():
+            nn.init.zeros_(each)
+        self.optimizer.add_param_group({"params": list(self.log_sd_net.parameters())})
 
     def evaluate_actions(self, obs: Any, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values, log-densities and entropy."""
