@@ -729,13 +729,13 @@ def test_the_certificate_is_that_of_the_newest_episodes() -> None:
         inputs = torch.tensor(states[:, :-1], dtype=torch.float32)
         totals = found.reward(inputs).double().sum(dim=1).numpy()
     q = told[1].policy.log_density(states[:, :-1], np.stack(told[1].samples.actions))
-    logs = log_weights(totals - _start_values(found, demos, states), q)
-    gap = 1.0 - effective_sample_size(logs) / 4
-    assert found.certificate["policy_gap"] == pytest.approx(gap, abs=1e-6)
+    weights = np.exp(totals - _start_values(found, demos, states) - q)
+    gap = np.log(weights.mean()) - np.log(weights).mean()
+    assert found.certificate["policy_gap"] == pytest.approx(gap, abs=1e-5)
     assert found.certificate == {n: found.history[n][-1] for n in ("policy_gap", "gradient")}
     assert 0.0 < found.certificate["gradient"] < np.inf
     assert not found.converged
-    assert repr(found).startswith("GuidedCostResult(not converged, 2 iterations, policy_gap 0.")
+    assert repr(found).startswith("GuidedCostResult(not converged, 2 iterations, policy_gap ")
 
 
 def test_a_run_ends_when_its_certificate_is_below_the_tolerance(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def test_a_digest_is_of_all_bits() -> None:
 
 @dataclass
 class Settings:
+    """What decides the course of a run."""
+
     seed: int
 
 

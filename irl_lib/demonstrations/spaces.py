@@ -9,6 +9,7 @@ numbered is one-hot there.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from functools import reduce
@@ -133,7 +134,7 @@ def _columns(leaf: Any, members: Any) -> NDArray[np.float64]:
     if array.dtype.kind not in ("biu" if numbered else "biuf"):
         raise ValueError(f"entries of type {array.dtype}")
     if not numbered:
-        rows = array.reshape(len(array), int(np.prod(leaf.shape, dtype=int)))
+        rows = array.reshape(len(array), math.prod(leaf.shape))
         floats = rows.astype(np.float64)
         if rows.dtype.kind in "iu" and np.abs(floats).max(initial=0.0) >= 2.0**53:
             raise ValueError("whole numbers from 2**53 on, which a float doesn't hold")

@@ -174,8 +174,10 @@ def guided_cost_learning(
         - ``at_bounds``: the share of the new actions' numbers for which that is so, as
           :meth:`irl_lib.training.timed_policies.Units.share_at_bounds` says;
         - ``environment_steps``: taken so far;
-        - ``policy_gap``: 1 minus the effective share of the new episodes alone.  It is 0 when the
-          policy is soft-optimal for the new reward, since then all its weights are alike; but only
+        - ``policy_gap``: :math:`\log \hat Z - \frac1n \sum_i \log u_i`, in nats, with the weights
+          :math:`u_i` of the new episodes alone and :math:`\hat Z` their mean: an estimate, too low
+          with few episodes, of the divergence of the policy's trajectories from the model's.  When
+          the policy is soft-optimal for the new reward all weights are alike, and it is 0; but only
           where the dynamics are deterministic and the critic knows the values of the starts;
         - ``gradient``: the length of the gradient of the loss (the penalty included) at the last
           reward step, which samples make noisy: it is 0 where the reward is best for this batch.
@@ -298,11 +300,11 @@ class _Learner:
             noted = _of_weights(_numbers(totals), densities, n)
         except ValueError as error:
             raise ValueError(f"iteration {number}: {error}") from error
-        new = slice(-n - self.settings.episodes, -n)
-        of_newest = log_weights(_numbers(totals)[new], self.memory.log_densities[-1][-1])
-        noted["policy_gap"] = 1.0 - effective_sample_size(of_newest) / self.settings.episodes
+        newest = _numbers(totals)[-n - self.settings.episodes : -n]
+        of_newest = newest - self.memory.log_densities[-1][-1]  # unnormalised log-weights
+        gap = np.logaddexp.reduce(of_newest) - np.log(len(of_newest)) - of_newest.mean()
         slopes = [each.grad.flatten() for each in self.trained if each.grad is not None]
-        return noted | {"gradient": float(torch.cat(slopes).norm())}
+        return noted | {"policy_gap": float(gap), "gradient": float(torch.cat(slopes).norm())}
 
     def improve_policy(self, fresh: Episodes, rng: np.random.Generator) -> dict[str, float]:
         """A round of PPO on the new episodes, with the new reward."""
