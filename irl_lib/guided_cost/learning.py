@@ -271,7 +271,7 @@ class _Learner:
     ) -> tuple[Demonstrations, Episodes]:
         """New episodes of the policy, which are remembered."""
         s, seed = self.settings, int(seeds.generate_state(1)[0])
-        samples = rollouts.rollout(self.env, policy, s.episodes, seed, s.horizon)
+        samples = rollouts.rollout(self.env, policy, s.episodes, seed, max_steps=s.horizon)
         fresh = of_one_length(f"iteration {number}: the policy's", samples, s.horizon)
         self.memory.add(policy, fresh)
         return samples, fresh

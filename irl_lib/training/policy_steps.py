@@ -47,7 +47,7 @@ class SoftActor:
     """Stable-Baselines3's PPO, its critic included, on episodes that are handed to it.
 
     Args:
-        units: units.
+        units: of states, time and actions.
         seed: of the initial weights.
         hidden: sizes of the hidden layers of policy and critic.
         learning_rate: Adam's.
@@ -71,8 +71,8 @@ class SoftActor:
                 _TimedPolicy,
                 _Spaces(len(units.centre) + 1, len(units.low)),
                 learning_rate=learning_rate,
-                n_steps=2,  # of a buffer that is never filled
-                batch_size=2,  # which it would warn of, were it more than that buffer holds
+                n_steps=batch,  # of a buffer that is never filled; it warns where a batch is larger
+                batch_size=batch,
                 n_epochs=epochs,
                 gamma=1.0,
                 ent_coef=0.0,
@@ -80,7 +80,6 @@ class SoftActor:
                 policy_kwargs={"net_arch": list(hidden)},
                 device="cpu",
             )
-        self.model.batch_size = batch
         self.model.set_logger(Logger(None, []))
         self.training = Training(self.model.policy, self.model.policy.optimizer)
 
