@@ -224,10 +224,13 @@ def guided_cost_learning(
             tolerance,
         )
         for number in run.iterations(max_iterations, progress):
-            policy = learner.actor.policy()
             for_episodes, for_batches = np.random.SeedSequence([settings.seed, number]).spawn(2)
+            policy = learner.actor.policy()
+            # Trajectories of the policy join those of all policies before it.
             samples, fresh = learner.draw(policy, for_episodes, number)
+            # The reward: a few steps on the weighted batch, demonstrations included.
             noted = learner.improve_reward(number)
+            # The policy: a little nearer to soft optimality for the new reward.
             noted |= learner.improve_policy(fresh, np.random.default_rng(for_batches))
             run.note(noted | _of_samples(policy, samples, fresh, number))
             _warn_of_few(run.history["effective_sample_size"], least, learner)
@@ -297,12 +300,13 @@ class _Learner:
                 self.optimiser.zero_grad()
                 torch.autograd.backward(loss + l2_penalty(self.reward, self.settings.l2))
                 self.optimiser.step()
-            noted = _of_weights(_numbers(totals), densities, n)
+            after = _numbers(totals)
+            noted = _of_weights(after, densities, n)
         except ValueError as error:
             raise ValueError(f"iteration {number}: {error}") from error
-        newest = _numbers(totals)[-n - self.settings.episodes : -n]
-        of_newest = newest - self.memory.log_densities[-1][-1]  # unnormalised log-weights
-        gap = np.logaddexp.reduce(of_newest) - np.log(len(of_newest)) - of_newest.mean()
+        # The weights of the newest samples alone, under the policy that drew them, not normalised.
+        newest = after[-n - self.settings.episodes : -n] - self.memory.log_densities[-1][-1]
+        gap = np.logaddexp.reduce(newest) - np.log(len(newest)) - newest.mean()
         slopes = [each.grad.flatten() for each in self.trained if each.grad is not None]
         return noted | {"policy_gap": float(gap), "gradient": float(torch.cat(slopes).norm())}
 
