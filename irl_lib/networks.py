@@ -397,7 +397,7 @@ def l2_penalty(net: nn.Module, l2: float) -> Tensor | float:
     Example:
         >>> layer = torch.nn.Linear(2, 1)
         >>> _ = torch.nn.init.constant_(layer.weight, 3.0)
-        >>> float(l2_penalty(layer, 0.1))
+        >>> round(l2_penalty(layer, 0.1).item(), 6)
         0.9
     """
     return 0.5 * l2 * sum((each**2).sum() for each in net.parameters() if each.ndim > 1)
