@@ -36,7 +36,8 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from irl_lib.support.checks import Array, check_array, check_count, check_real, check_rng
-from irl_lib.worlds.streets import Index, RoadNetwork, check_segments
+from irl_lib.worlds.base import Index
+from irl_lib.worlds.streets import RoadNetwork, check_segments
 
 SCALE = 1e280  # of the columns of N, so that exp V may be as small as 1e-570
 SMALLEST = 1e-290

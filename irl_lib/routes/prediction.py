@@ -35,7 +35,8 @@ from irl_lib.support.checks import (
     check_real,
     check_rng,
 )
-from irl_lib.worlds.streets import ROAD_TYPES, TURN_KINDS, Index, RoadNetwork, check_segments
+from irl_lib.worlds.base import Index
+from irl_lib.worlds.streets import ROAD_TYPES, TURN_KINDS, RoadNetwork, check_segments
 
 
 def best_routes(
