@@ -231,11 +231,9 @@ class PolicyNet(nn.Module):
         with torch.no_grad():
             output = self(self._rows("observation", array[None]))[0].double().numpy()
         if self.discrete:
-            return (
-                int(output.argmax())
-                if rng is None
-                else int(draw(np.exp(output - output.max()), rng))
-            )
+            if rng is None:
+                return int(output.argmax())
+            return int(draw(np.exp(output - output.max()), rng))
         if rng is not None:
             sd = self.log_sd.detach().double().exp().numpy()
             output = output + sd * rng.standard_normal(len(output))

@@ -11,6 +11,7 @@ from scipy import stats
 
 from irl_lib import planning, routes
 from irl_lib.worlds import road_network, roads
+from street_graphs import graph_of
 
 TASTE = np.array([-5.0, -4.0, -2.0, -2.0, -0.5, -0.4, -1.4, -1.0, -0.4])
 HAMLET = roads(seed=3, size=60)
@@ -327,7 +328,7 @@ def test_streets_in_which_drivers_turn_round(seed):
 
 def test_drives_without_a_turn_round():
     """What nobody did is dear: without a penalty, so dear that its rate is below the tolerance."""
-    network = road_network(TOWN.graph())
+    network = road_network(graph_of(TOWN))
     old = {(name[0], name[1]): i for i, name in enumerate(network.names)}
     number = np.array(
         [old[ends] for ends in zip(TOWN.tail.tolist(), TOWN.head.tolist(), strict=True)]

@@ -348,7 +348,7 @@ def _connect(
     # First among nodes: a street with no way back must not make a dead end look like a crossing.
     near = _largest(len(positions), segments.tail, segments.head)
     segments = segments.take(near[segments.tail] & near[segments.head])
-    origin, target, kind = _turns(segments, u_turns)
+    origin, target, kind = _turns(len(positions), segments, u_turns)
     kept = _largest(len(segments.tail), origin, target)
     if kept.sum() < 2:
         raise ValueError("no two segments of the network can be reached from each other")
@@ -380,13 +380,13 @@ def _largest(n: int, start: Index, end: Index) -> Mask:
     return np.asarray(label == np.argmax(np.bincount(label, minlength=1)))
 
 
-def _turns(segments: _Segments, u_turns: bool) -> tuple[Index, Index, Index]:
+def _turns(nodes: int, segments: _Segments, u_turns: bool) -> tuple[Index, Index, Index]:
     """All pairs of a segment and one that starts where it ends, and the kind of turn between them;
     turning round only where nothing else is left, unless there are U-turns.
     """
     n, number = len(segments.tail), np.arange(len(segments.tail))
-    arrive = sparse.csr_array((np.ones(n), (number, segments.head)))
-    leave = sparse.csr_array((np.ones(n), (segments.tail, number)))
+    arrive = sparse.csr_array((np.ones(n), (number, segments.head)), shape=(n, nodes))
+    leave = sparse.csr_array((np.ones(n), (segments.tail, number)), shape=(nodes, n))
     origin, target = (arrive @ leave).sorted_indices().nonzero()
     back = _turning_round(segments, origin, target)
     onward = np.bincount(origin[~back], minlength=n) > 0
