@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from irl_lib import planning, routes
+from irl_lib import ConvergenceWarning, planning, routes
+from irl_lib.routes import likelihood
 from irl_lib.worlds import road_network, roads
 from street_graphs import graph_of
 
@@ -139,7 +140,7 @@ def test_many_destinations_in_parts_are_the_same(monkeypatch):
     seen = drives(TOWN, 60)
     value, gradient = routes.route_objective(TOWN, seen, TASTE)
     log_p = routes.route_log_probability(TOWN, TASTE, seen)
-    monkeypatch.setattr(routes, "CHUNK", 3 * TOWN.n_segments)
+    monkeypatch.setattr(likelihood, "CHUNK", 3 * TOWN.n_segments)
     other, other_gradient = routes.route_objective(TOWN, seen, TASTE)
     assert value == pytest.approx(other, abs=1e-12)
     np.testing.assert_allclose(gradient, other_gradient, atol=1e-12)
@@ -152,7 +153,7 @@ def test_the_fit_recovers_the_weights_as_well_as_it_says():
     seen = drives(TOWN, 600)
     found = routes.max_ent_routes(TOWN, seen)
     assert found.converged
-    assert found.gradient_norm <= 1e-6
+    assert found.certificate["gradient_norm"] <= 1e-6
     assert (np.diff(found.history["objective"]) > -1e-9).all()
     off = found.weights - TASTE
     assert off @ np.linalg.solve(found.covariance, off) < stats.chi2.ppf(0.999, TASTE.size)
@@ -180,10 +181,27 @@ def test_the_line_search_backs_off_from_weights_without_a_value():
 
 
 def test_not_converging_is_said():
-    with pytest.warns(RuntimeWarning, match="did not converge: gradient norm"):
+    message = "max_ent_routes: stopped after 2 iterations at gradient norm .*, above the tolerance"
+    with pytest.warns(ConvergenceWarning, match=message) as said:
         found = routes.max_ent_routes(TOWN, drives(TOWN, 20), max_iterations=2)
+    assert said[0].filename == __file__
     assert not found.converged
+    assert found.message in str(said[0].message)
     assert np.isfinite(found.weights).all()
+    assert {len(each) for each in found.history.values()} == {3}
+    assert repr(found).startswith("RouteResult(not converged, 3 iterations, gradient_norm ")
+
+
+def test_the_policy_is_that_of_any_destination():
+    found = routes.max_ent_routes(HAMLET, drives(HAMLET, 50), l2=0.1)
+    expected = routes.turn_probabilities(HAMLET, found.weights, [3, 7])
+    np.testing.assert_array_equal(found.policy([3, 7]), expected)
+    assert found.certificate == {"gradient_norm": found.history["gradient_norm"][-1]}
+
+
+def test_after_the_data_there_are_keywords():
+    with pytest.raises(TypeError, match="positional"):
+        routes.max_ent_routes(HAMLET, drives(HAMLET, 5), 0.1)
 
 
 @pytest.mark.parametrize("weights", [0.0 * TASTE, -1.0 * TASTE, 0.1 * TASTE, -400.0 * TASTE])
@@ -287,7 +305,7 @@ def test_a_route_that_turns_round():
     route = [at[0, 1], at[1, 2], at[2, 1], at[1, 4]]
     found = routes.max_ent_routes(network, [route], l2=1e-3)
     assert found.converged
-    assert found.gradient_norm <= 1e-6
+    assert found.certificate["gradient_norm"] <= 1e-6
     assert np.isfinite(found.weights).all()
     assert 0.5 < np.exp(routes.route_log_probability(network, found.weights, [route])[0]) < 1.0
 
