@@ -344,6 +344,25 @@ def test_streets_in_which_drivers_turn_round(seed):
     assert routes.max_ent_routes(network, drives, l2=1e-3).converged
 
 
+def test_what_rounding_makes_of_far_weights_is_no_optimum():
+    """Without a penalty these few drives have none; likelihoods above 1 once were taken for it."""
+    rng = np.random.default_rng(1_018)
+    n = int(rng.integers(4, 12))
+    pairs = [(k, int(rng.integers(k))) for k in range(1, n)]
+    pairs += [tuple(rng.choice(n, 2, replace=False).tolist()) for _ in range(n // 2)]
+    network = road_network(streets(pairs, rng.uniform(0.0, 1_000.0, (n, 2))))
+    weights = np.append(TASTE, -2.0) * rng.uniform(0.7, 1.5, TASTE.size + 1)
+    ends = rng.permuted(np.tile(np.arange(network.n_segments), (40, 1)), axis=1)[:, :2].T
+    seen = routes.sample_routes(network, weights, *ends, rng)
+    with pytest.warns(ConvergenceWarning):
+        found = routes.max_ent_routes(network, seen)
+    assert found.history["objective"].max() <= 0.0
+    assert found.certificate["gradient_norm"] < 1.0
+    there = np.round([-76.2, 0.0, 0.0, -180.0, -76.2, 42.5, 11.3, 57.8, 0.0, 12.2], 1)
+    with pytest.raises(ValueError, match="rounding hides"):
+        routes.route_objective(network, seen, there)
+
+
 def test_drives_without_a_turn_round():
     """What nobody did is dear: without a penalty, so dear that its rate is below the tolerance."""
     network = road_network(graph_of(TOWN))

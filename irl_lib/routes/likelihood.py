@@ -538,7 +538,13 @@ def _evaluate(paths: _Paths, trips: Trips, l2: float) -> tuple[float, Array]:
             flow += turns
     n, w = len(trips.origin), paths.weights
     observed = trips.features.mean(axis=0)
-    value = float(w @ observed) - total / n - 0.5 * l2 * float(w @ w)
+    likelihood = float(w @ observed) - total / n
+    if likelihood > 1e-6:
+        raise _NoValueError(
+            f"at weights {np.round(w, 4).tolist()} rounding hides what the sum over all paths is: "
+            "the routes would be more than certain; expected weights nearer to 0"
+        )
+    value = likelihood - 0.5 * l2 * float(w @ w)
     return value, observed - paths.network.features.T @ flow / n - l2 * w
 
 

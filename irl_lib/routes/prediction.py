@@ -297,8 +297,8 @@ def _category(network: RoadNetwork, goal: int) -> Index:
     """``(T,)``: the kind of a turn, the type of the road entered, and whether that comes nearer to
     a goal.
     """
-    heads = network.positions[network.head]
-    away = np.linalg.norm(heads - heads[goal], axis=1)
+    end = network.positions[network.head[goal]]
+    away = np.linalg.norm(network.positions - end, axis=1)[network.head]
     nearer = away[network.turn_to] < away[network.turn_from]
     road = network.road_type[network.turn_to]
     return np.asarray((network.turn_kind * len(ROAD_TYPES) + road) * 2 + nearer)
