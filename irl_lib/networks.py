@@ -35,6 +35,7 @@ from irl_lib.support.checks import (
     check_sizes,
     check_type,
 )
+from irl_lib.support.draws import draw
 
 try:
     import torch
@@ -257,7 +258,9 @@ class PolicyNet(_Net):
         with torch.no_grad():
             output = self(self._rows("observation", array[None]))[0].double().numpy()
         if self.discrete:
-            return int(output.argmax()) if rng is None else _draw(output, rng)
+            if rng is None:
+                return int(output.argmax())
+            return int(draw(np.exp(output - output.max()), rng))
         if rng is not None:
             sd = self.log_sd.detach().double().exp().numpy()
             output = output + sd * rng.standard_normal(len(output))
@@ -526,11 +529,6 @@ def _check_map_shape(shape: Any) -> tuple[int, int]:
     if not isinstance(shape, tuple | list) or len(shape) != 2:
         raise ValueError(f"shape is {shape!r}; expected (height, width)")
     return check_count("shape[0]", shape[0]), check_count("shape[1]", shape[1])
-
-
-def _draw(logits: Array, rng: np.random.Generator) -> int:
-    cumulative = np.cumsum(np.exp(logits - logits.max()))
-    return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
 
 
 def _outputs(n_actions: int | None, action_size: int | None, sd: float | None) -> int:

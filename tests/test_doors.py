@@ -24,6 +24,7 @@ from scipy import sparse
 
 import irl_lib
 from irl_lib import Demonstrations, planning, worlds
+from street_graphs import graph_of
 
 torch = pytest.importorskip("torch")
 gymnasium = pytest.importorskip("gymnasium")
@@ -43,16 +44,18 @@ MODULES = (
     "metrics",
     "networks",
     "planning",
-    "plotting",
+    "plotting.figures",
+    "plotting.maps",
+    "plotting.players",
     "results",
     "rollouts",
     "timed_policies",
-    "worlds.cartpole",
-    "worlds.gridworld",
+    "worlds.environments",
+    "worlds.grids",
+    "worlds.lands",
     "worlds.lattice",
-    "worlds.objectworld",
-    "worlds.point_maze",
-    "worlds.terrain",
+    "worlds.mazes",
+    "worlds.objects",
     "worlds.textbook",
 )
 
@@ -83,25 +86,31 @@ INNER = {
     "networks.seeded",
     "planning.unchecked_occupancy",
     "planning.unchecked_soft_plan",
-    "plotting.BookAxes.legend",
-    "plotting.BookAxes.plot",
-    "plotting.BookAxes.set",
-    "plotting.BookAxes.set_title",
-    "plotting.BookFigure.set",
+    "plotting.figures.BookAxes.legend",
+    "plotting.figures.BookAxes.plot",
+    "plotting.figures.BookAxes.set",
+    "plotting.figures.BookAxes.set_title",
+    "plotting.figures.BookFigure.set",
+    "plotting.figures.color_bar",
+    "plotting.figures.png",
+    "plotting.figures.positions_of",
     "rollouts.episode_limit",
     "timed_policies.SquashedGaussian",
     "timed_policies.SquashedGaussian.arrays",
     "timed_policies.SquashedGaussian.moments",
     "timed_policies.Units.around",
     "timed_policies.log_tanh_slope",
-    "worlds.cartpole.unlimited",
-    "worlds.point_maze.Maze.move",
-    "worlds.point_maze.Maze.paid",
-    "worlds.terrain.Terrain.features",
+    "worlds.environments.PointMazeEnv",  # Gymnasium's form, with tests of their own
+    "worlds.environments.PointMazeEnv.reset",
+    "worlds.environments.PointMazeEnv.step",
+    "worlds.environments.unlimited",
+    "worlds.mazes.Maze.move",
+    "worlds.mazes.Maze.paid",
+    "worlds.lands.Terrain.features",
 }
 
 ALLOWED = {
-    ("plotting.heatmap", "values", "a nan in it"),  # which stays blank
+    ("plotting.figures.heatmap", "values", "a nan in it"),  # which stays blank
 }
 
 
@@ -513,19 +522,15 @@ def calls() -> dict[str, Call]:
             planning.trajectory_occupancy_derivative,
             {"mdp": model, "plan": posterior, "direction": reward},
         ),
-        "plotting.figure": Call(
+        "plotting.figures.figure": Call(
             plotting.figure, {"columns": 1, "rows": 1, "width": 2.0, "height": 2.0}
         ),
-        "plotting.shades": Call(plotting.shades, {"n": 3}),
-        "plotting.heatmap": Call(
+        "plotting.figures.shades": Call(plotting.shades, {"n": 3}),
+        "plotting.figures.heatmap": Call(
             plotting.heatmap,
             {"ax": axes, "world": square, "values": np.arange(4.0), "label": ""},
         ),
-        "plotting.arrows": Call(
-            plotting.arrows,
-            {"ax": axes, "world": square, "policy": np.full((4, 4), 0.25), "color": "black"},
-        ),
-        "plotting.trajectories": Call(
+        "plotting.maps.trajectories": Call(
             plotting.trajectories,
             {
                 "ax": axes,
@@ -535,23 +540,23 @@ def calls() -> dict[str, Call]:
                 "spread": 0.1,
             },
         ),
-        "plotting.road_map": Call(
+        "plotting.maps.road_map": Call(
             plotting.road_map, {"ax": axes, "network": town, "smallest": "street"}
         ),
-        "plotting.route": Call(
+        "plotting.maps.route": Call(
             plotting.route,
             {"ax": axes, "network": town, "segments": [0, 1], "color": "black"},
         ),
-        "plotting.maze_map": Call(plotting.maze_map, {"ax": axes, "maze": maze}),
-        "plotting.terrain_map": Call(plotting.terrain_map, {"ax": axes, "land": land}),
-        "plotting.cost_map": Call(
+        "plotting.maps.maze_map": Call(plotting.maze_map, {"ax": axes, "maze": maze}),
+        "plotting.maps.terrain_map": Call(plotting.terrain_map, {"ax": axes, "land": land}),
+        "plotting.maps.cost_map": Call(
             plotting.cost_map,
             {"ax": axes, "land": land, "reward": -np.ones((256, 8)), "label": ""},
         ),
-        "plotting.path": Call(
+        "plotting.maps.path": Call(
             plotting.path, {"ax": axes, "land": land, "states": [0, 1], "color": "black"}
         ),
-        "plotting.player": Call(
+        "plotting.players.player": Call(
             plotting.player,
             {
                 "draw": lambda i: plotting.figure(width=0.5, height=0.5)[0],
@@ -590,7 +595,7 @@ def calls() -> dict[str, Call]:
         "timed_policies.SquashedGaussian.log_density": Call(
             gaussian.log_density, {"states": np.zeros((1, 4, 2)), "actions": np.zeros((1, 4, 2))}
         ),
-        "worlds.cartpole.cartpole": Call(
+        "worlds.environments.cartpole": Call(
             worlds.cartpole,
             {
                 "pole_length": 0.5,
@@ -600,7 +605,7 @@ def calls() -> dict[str, Call]:
                 "render_mode": None,
             },
         ),
-        "worlds.gridworld.gridworld": Call(
+        "worlds.grids.gridworld": Call(
             worlds.gridworld,
             {
                 "width": 3,
@@ -643,7 +648,7 @@ def calls() -> dict[str, Call]:
         "worlds.lattice.LatticePolicy.__call__": Call(
             line.__call__, {"observation": [0.5], "rng": rng}
         ),
-        "worlds.objectworld.objectworld": Call(
+        "worlds.objects.objectworld": Call(
             worlds.objectworld,
             {
                 "size": 4,
@@ -656,11 +661,11 @@ def calls() -> dict[str, Call]:
                 "horizon": 3,
             },
         ),
-        "worlds.objectworld.binaryworld": Call(
+        "worlds.objects.binaryworld": Call(
             worlds.binaryworld,
             {"size": 4, "slip": 0.1, "seed": 0, "discount": 0.9, "horizon": 3},
         ),
-        "worlds.point_maze.Maze": Call(
+        "worlds.mazes.Maze": Call(
             worlds.Maze,
             {
                 "walls": ((0.4, 0.3, 0.6, 0.7),),
@@ -675,23 +680,23 @@ def calls() -> dict[str, Call]:
                 "stride": 0.1,
             },
         ),
-        "worlds.point_maze.Maze.moves": Call(
+        "worlds.mazes.Maze.moves": Call(
             maze.moves, {"states": [[0.1, 0.1]], "actions": [[0.0, 1.0]]}
         ),
-        "worlds.point_maze.Maze.reward": Call(
+        "worlds.mazes.Maze.reward": Call(
             maze.reward, {"states": [[0.1, 0.1]], "actions": [[0.0, 1.0]]}
         ),
-        "worlds.point_maze.Maze.inside_wall": Call(maze.inside_wall, {"states": [[0.1, 0.1]]}),
-        "worlds.point_maze.point_maze": Call(
+        "worlds.mazes.Maze.inside_wall": Call(maze.inside_wall, {"states": [[0.1, 0.1]]}),
+        "worlds.environments.point_maze": Call(
             worlds.point_maze, {"max_steps": 3, "maze": maze, "walls": maze.walls}
         ),
-        "worlds.point_maze.maze_grid": Call(
+        "worlds.mazes.maze_grid": Call(
             worlds.maze_grid, {"maze": maze, "cells": 5, "action_cells": 2, "horizon": 3}
         ),
-        "worlds.roads.roads": Call(worlds.roads, {"seed": 0, "size": 30}),
-        "worlds.roads.road_network": Call(worlds.road_network, {"graph": town.graph()}),
-        "worlds.terrain.terrain": Call(worlds.terrain, {"size": 16, "seed": 0}),
-        "worlds.terrain.Terrain.task": Call(
+        "worlds.streets.roads": Call(worlds.roads, {"seed": 0, "size": 30}),
+        "worlds.streets.road_network": Call(worlds.road_network, {"graph": graph_of(town)}),
+        "worlds.lands.terrain": Call(worlds.terrain, {"size": 16, "seed": 0}),
+        "worlds.lands.Terrain.task": Call(
             land.task,
             {
                 "start": int(np.flatnonzero(~land.blocked)[0]),
@@ -699,11 +704,9 @@ def calls() -> dict[str, Call]:
                 "weights": worlds.traveller("hiker"),
             },
         ),
-        "worlds.terrain.Terrain.draw_ends": Call(
-            land.draw_ends, {"rng": rng, "n": 1, "least": 0.1}
-        ),
-        "worlds.terrain.travel_costs": Call(worlds.travel_costs, {"minded": {"steep": 1.0}}),
-        "worlds.terrain.traveller": Call(worlds.traveller, {"name": "hiker"}),
+        "worlds.lands.Terrain.draw_ends": Call(land.draw_ends, {"rng": rng, "n": 1, "least": 0.1}),
+        "worlds.lands.travel_costs": Call(worlds.travel_costs, {"minded": {"steep": 1.0}}),
+        "worlds.lands.traveller": Call(worlds.traveller, {"name": "hiker"}),
         "worlds.textbook.chain": Call(worlds.chain, {"length": 3, "horizon": 3, "discount": 0.9}),
         "worlds.textbook.gamble": Call(worlds.gamble, {"win": 2.0, "lose": -4.0, "chance": 0.5}),
         "worlds.textbook.two_goal": Call(worlds.two_goal, {"discount": 0.9}),
@@ -865,7 +868,7 @@ def has_nan(value: Any) -> bool:
     return is_dataclass(value) and any(map(has_nan, vars(value).values()))
 
 
-@pytest.mark.parametrize("module", [*MODULES, "worlds.roads"])
+@pytest.mark.parametrize("module", [*MODULES, "worlds.streets"])
 def test_whatever_is_wrong_is_named(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
