@@ -11,15 +11,17 @@ the data:
 Taking a timeout for an end is the most widespread error of public implementations.
 """
 
-from irl_lib.demonstrations.expert import complete_occupancy, is_cut
+from irl_lib.demonstrations.expert import Expert, complete_occupancy, experts, is_cut
 from irl_lib.demonstrations.minari import from_minari, to_minari
 from irl_lib.demonstrations.sampling import sample, shipped
 from irl_lib.demonstrations.trajectories import Demonstrations, Steps
 
 __all__ = [
     "Demonstrations",
+    "Expert",
     "Steps",
     "complete_occupancy",
+    "experts",
     "from_minari",
     "is_cut",
     "sample",

@@ -1,15 +1,97 @@
-"""What methods ask of an expert: an occupancy, from whatever they are given."""
+"""The one reader of ``demos``: what methods ask of an expert, from whatever they are given.
+
+An expert is known by its trajectories, by its occupancy ``(S, A)``, or by its feature expectations
+``(K,)`` alone; in one MDP, or in several that share a reward.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from irl_lib.demonstrations.trajectories import MISSING_MASS, Demonstrations, left_out
-from irl_lib.mdp import MDP, check_mdp
+from irl_lib.mdp import MDP, check_mdp, check_mdps
 from irl_lib.support.checks import Array, check_array, check_numbers, check_type
 
 ROUNDING = 1e-12  # relative size of an occupancy that is none
+
+
+@dataclass(frozen=True, eq=False)
+class Expert:
+    """What was shown in one MDP."""
+
+    mdp: MDP
+    features: Any
+    """As they were given."""
+    shown: Demonstrations | Array
+    """Trajectories, an occupancy ``(S, A)``, or feature expectations ``(K,)``."""
+    name: str
+    """What an error calls it."""
+
+    @property
+    def demos(self) -> Demonstrations | None:
+        """The trajectories, where they are known."""
+        return self.shown if isinstance(self.shown, Demonstrations) else None
+
+    @property
+    def has_occupancy(self) -> bool:
+        """Whether more is known than feature expectations."""
+        return isinstance(self.shown, Demonstrations) or self.shown.ndim != 1
+
+    def occupancy(self) -> Array:
+        """``(S, A)``, of full mass; see :func:`complete_occupancy`."""
+        if not self.has_occupancy:
+            raise ValueError(
+                f"{self.name} is feature expectations; expected Demonstrations or an occupancy "
+                f"{(self.mdp.n_states, self.mdp.n_actions)}"
+            )
+        return complete_occupancy(self.mdp, self.shown, self.name)
+
+    def expectations(self, phi: Any) -> Array:
+        """``(K,)``, of features ``(S*A, K)``."""
+        k, table = phi.shape[1], (self.mdp.n_states, self.mdp.n_actions)
+        if isinstance(self.shown, Demonstrations) or self.shown.shape == table:
+            return np.asarray(phi.T @ self.occupancy().ravel())
+        if self.shown.shape == (k,):
+            return check_array(self.name, self.shown, (k,))
+        raise ValueError(
+            f"{self.name} has shape {self.shown.shape}; expected Demonstrations, an occupancy "
+            f"{table}, or its feature expectations {(k,)}"
+        )
+
+
+def experts(mdp: MDP | Sequence[MDP], features: Any, demos: Any) -> list[Expert]:
+    """What a method is given, as one :class:`Expert` for each MDP.
+
+    Args:
+        mdp: one MDP, or a sequence of them.
+        features: of that MDP; a sequence with one entry for each of several.
+        demos: likewise: Demonstrations, an occupancy or feature expectations.
+
+    Raises:
+        ValueError: for something else, or sequences of other lengths.
+    """
+    if isinstance(mdp, MDP):
+        return [Expert(mdp, features, _shown("demos", demos), "demos")]
+    mdps = check_mdps(mdp)
+    for name, each in (("demos", demos), ("features", features)):
+        if isinstance(each, Demonstrations) or not isinstance(each, Sequence | np.ndarray):
+            raise ValueError(f"{name} is {each!r}; expected a sequence, one entry for each MDP")
+        if len(each) != len(mdps):
+            raise ValueError(
+                f"mdp and {name} have {len(mdps)} and {len(each)} entries; expected as many of each"
+            )
+    names = [f"demos[{i}]" for i in range(len(mdps))]
+    shown = [_shown(*each) for each in zip(names, demos, strict=True)]
+    return [Expert(*each) for each in zip(mdps, features, shown, names, strict=True)]
+
+
+def _shown(name: str, demos: Any) -> Demonstrations | Array:
+    return demos if isinstance(demos, Demonstrations) else check_numbers(name, demos)
 
 
 def is_cut(mdp: MDP, demos: Demonstrations) -> bool:

@@ -59,19 +59,30 @@ def occupancy(mdp: MDP, policy: ArrayLike) -> Array:
     return unchecked_occupancy(mdp, check_policy(mdp, policy))
 
 
-def unchecked_occupancy(mdp: MDP, policy: Array) -> Array:
-    """:func:`occupancy` for inner loops: the policy comes from a plan and needs no check."""
+def unchecked_occupancy(mdp: MDP, policy: Array, sources: Array | None = None) -> Array:
+    """:func:`occupancy` for inner loops: the policy comes from a plan and needs no check.
+
+    Args:
+        mdp: S states, A actions.
+        policy: ``(S, A)``, or ``(T, S, A)`` when the horizon is finite.
+        sources: ``(S,)``, or with a horizon ``(T, S)`` not discounted: how much enters the world in
+            each state, of either sign; default: one, at the start.
+    """
     if mdp.horizon is None:
-        return stationary_occupancy(mdp, policy)[:, None] * policy
+        entering = mdp.initial if sources is None else sources
+        return stationary_occupancy(mdp, policy, entering)[:, None] * policy
     per_step = np.broadcast_to(policy, (mdp.horizon, *policy.shape[-2:]))
-    matrix, n_states = mdp.transposed, mdp.n_states
+    matrix = mdp.transposed
 
     def flow(t: int, x: Array) -> Array:
-        arriving = np.zeros(n_states)
+        if sources is None or t + 1 == len(sources):
+            arriving = np.zeros(mdp.n_states)
+        else:
+            arriving = mdp.discount**t * sources[t + 1]
         add_product(matrix, x.ravel(), arriving)
         return arriving
 
-    return forward(mdp, mdp.initial, per_step, flow)
+    return forward(mdp, mdp.initial if sources is None else sources[0], per_step, flow)
 
 
 def feature_expectations(mdp: MDP, policy: ArrayLike, features: Any) -> Array:
@@ -144,7 +155,7 @@ def _log_policy_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
 
 
 def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array, states: Array | None) -> Array:
-    visited = stationary_occupancy(mdp, plan.policy) if states is None else states
+    visited = stationary_occupancy(mdp, plan.policy, mdp.initial) if states is None else states
     system = System(policy_chain(mdp, plan.policy))
     dv = system.solve(np.sum(plan.policy * dr, axis=1))
     dlog = dr + mdp.discount * mdp.expect(dv) - dv[:, None]

@@ -1,1 +1,1 @@
-"""What several systems train with."""
+"""What several systems train with: ascents, policies that see the time, policy steps."""
