@@ -1,7 +1,7 @@
 """What guided cost learning costs: the policy improved a little, or to the end, for each reward.
 
 Three learners get the same 20 demonstrations, the same networks and the same policy steps
-(``irl_lib.soft_actor``), and differ in the gradient of the reward alone:
+(``irl_lib.training.policy_steps``), and differ in the gradient of the reward alone:
 
 - guided: one policy step for each reward step, weights of trajectories, all samples kept
   (``irl_lib.guided_cost``);

@@ -98,7 +98,7 @@ class PolicyNet(nn.Module):
         centre: ``(d,)``, subtracted from each observation.
         scale: ``(d,)``, by which it is then divided.
         observation_space: of the environment in which :meth:`act` is called (Gymnasium): it brings
-            observations to vectors, as :mod:`irl_lib.spaces` says; default: they are vectors.
+            observations to vectors, as :mod:`irl_lib.demonstrations.spaces` says; default: they are vectors.
         action_space: likewise, a Box or Discrete; :meth:`act` clips a Gaussian's actions to it.
 
     Raises:

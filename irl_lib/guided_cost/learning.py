@@ -170,7 +170,7 @@ def guided_cost_learning(
         - ``entropy``: of a new episode's actions, in nats, which comes out too high where many of
           them are at the bounds;
         - ``at_bounds``: the share of the new actions' numbers for which that is so, as
-          :meth:`irl_lib.timed_policies.Frame.share_at_bounds` says;
+          :meth:`irl_lib.training.timed_policies.Frame.share_at_bounds` says;
         - ``environment_steps``: taken so far.
 
     Raises:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # whoever has a network to keep has imported torch already
 def write(
     path: str | os.PathLike[str], kind: str, settings: Mapping[str, Any], arrays: Arrays
 ) -> None:
-    """Write a checkpoint, as :func:`irl_lib.files.write_whole` does.
+    """Write a checkpoint, as :func:`irl_lib.support.files.write_whole` does.
 
     Args:
         path: of the file.
