@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pydoc
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def summary(root: Path, module: str) -> str:
     return " ".join(text.split()).partition(". ")[0].rstrip(".")
 
 
+@cache
 def home(target: str, module: str) -> str | None:
     """Where an object is defined that a docstring of a module names, in full or as seen there.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from string import Template
 from urllib.parse import quote as quote_url
@@ -90,6 +91,7 @@ def modules(root: Path) -> Iterator[tuple[str, set[str]]]:
             yield name, imported(path.read_text(encoding="utf-8")) - {PACKAGE}
 
 
+@cache
 def needing(root: Path, module: str) -> set[str]:
     """A module that Colab lacks, and the modules of the package that need it."""
     imports, found = dict(modules(root)), {module}

@@ -118,7 +118,7 @@ def test_lines_of_code_are_counted_without_docstrings_comments_and_blanks(tmp_pa
         ("occupancy", "irl_lib.planning", "irl_lib.planning.occupancies.occupancy"),
         ("occupancy", "irl_lib.planning.bellman", "irl_lib.planning.occupancies.occupancy"),
         ("irl_lib.MDP", "irl_lib.planning", "irl_lib.mdp.MDP"),
-        ("MDP.backup", "irl_lib.mdp", "irl_lib.mdp.MDP.backup"),
+        ("MDP.started_at", "irl_lib.mdp", "irl_lib.mdp.MDP.started_at"),
         ("irl_lib.planning", "irl_lib.mdp", "irl_lib.planning"),
         ("irl_lib.absent", "irl_lib.mdp", None),
         ("absent", "irl_lib.mdp", None),
