@@ -61,7 +61,7 @@ def rollout(
     Args:
         env: a Gymnasium environment (a single one, no vector).  What its spaces may be, and how
             observations and actions that are neither whole numbers nor vectors are recorded, says
-            :mod:`irl_lib.spaces`.
+            :mod:`irl_lib.demonstrations.spaces`.
         policy: called as ``policy(observation, rng)`` with one observation, as the environment
             returned it, and a numpy Generator; it returns one action, a member of the action space;
             nothing is clipped to it.  A policy that depends on more than the observation, like the

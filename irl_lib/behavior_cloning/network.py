@@ -56,7 +56,7 @@ def clone_network(
     Args:
         env: what acts are possible in: a Gymnasium environment, the pair of its observation and
             action spaces, or an :class:`irl_lib.mdp.MDP`.  Actions are of a Discrete space or a
-            Box, observations of any space that :mod:`irl_lib.spaces` takes.
+            Box, observations of any space that :mod:`irl_lib.demonstrations.spaces` takes.
         demos: from that environment.
         rng: a ``torch.Generator``, for the initial weights, the validation split and the batches.
         hidden: sizes of the hidden layers; none for a linear policy.

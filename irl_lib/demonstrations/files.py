@@ -23,7 +23,7 @@ OPTIONAL = {"rewards", "environment"}
 
 
 def write_npz(path: str | os.PathLike[str], record: Record) -> None:
-    """Write an npz file, as :func:`irl_lib.files.write_whole` does.
+    """Write an npz file, as :func:`irl_lib.support.files.write_whole` does.
 
     Vectors that have no more than 32 bits of precision, as most environments' have, are written
     with 32 bits.

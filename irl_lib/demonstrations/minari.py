@@ -21,7 +21,7 @@ def from_minari(
     An episode that neither terminated nor was truncated was cut by whoever collected it, and counts
     as truncated; one with both flags terminated.  Rewards that are all NaN are unknown.
     Observations and actions that are neither whole numbers nor vectors become vectors, as
-    :mod:`irl_lib.spaces` says.
+    :mod:`irl_lib.demonstrations.spaces` says.
 
     Args:
         dataset: a ``MinariDataset``, or the name of one that is on this machine (needs minari).
