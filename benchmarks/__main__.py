@@ -17,7 +17,7 @@ from pathlib import Path
 
 import joblib
 
-from benchmarks import harness, study, sweep
+from benchmarks.running import cluster, harness, places, study, sweep
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"{', '.join(chosen)} has no cells: it takes no option but --folder")
     try:
         return max([run(name, options) for name in chosen])
-    except (study.StudyError, sweep.NoSchedulerError) as reason:
+    except (study.StudyError, cluster.NoSchedulerError) as reason:
         parser.error(str(reason))
 
 
@@ -104,12 +104,12 @@ def run(name: str, options: argparse.Namespace) -> int:
     return status
 
 
-def place_maker(options: argparse.Namespace) -> Callable[[int], sweep.Place]:
+def place_maker(options: argparse.Namespace) -> Callable[[int], places.Place]:
     """What makes the place for so many cells."""
     if options.scheduler:
-        return lambda n_cells: sweep.Cluster(options.scheduler)
+        return lambda n_cells: cluster.Cluster(options.scheduler)
     jobs = options.jobs or joblib.cpu_count()
-    return lambda n_cells: sweep.Processes(min(jobs, n_cells))
+    return lambda n_cells: places.Processes(min(jobs, n_cells))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.harness import Row
+from benchmarks.running.harness import Row
 from irl_lib import demonstrations, max_margin, planning, worlds
 from irl_lib.support.checks import Array
 from irl_lib.worlds.base import World

@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from benchmarks.harness import ROOT, Row
+from benchmarks.running.harness import ROOT, Row
 from irl_lib import rollouts
 
 NAME = "CartPole-v1"

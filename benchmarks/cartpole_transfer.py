@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from benchmarks.harness import Row
+from benchmarks.running.harness import Row
 from irl_lib import behavior_cloning, demonstrations, max_ent, planning, rollouts, worlds
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from benchmarks.harness import ROOT, Row, best_time
+from benchmarks.running.harness import ROOT, Row, best_time
 from irl_lib import max_ent, planning, worlds
 from irl_lib.worlds import World
 

@@ -14,8 +14,8 @@ import gymnasium
 import numpy as np
 
 from benchmarks import point_maze_expert
-from benchmarks.harness import ROOT, Row
 from benchmarks.point_maze_expert import Expert
+from benchmarks.running.harness import ROOT, Row
 from irl_lib import worlds
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array

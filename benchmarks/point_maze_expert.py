@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.harness import ROOT, Row
+from benchmarks.running.harness import ROOT, Row
 from irl_lib import planning, rollouts, worlds
 from irl_lib.support.checks import Array
 

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from benchmarks.harness import ROOT, Row, best_time
+from benchmarks.running.harness import ROOT, Row, best_time
 from irl_lib import planning, worlds
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array

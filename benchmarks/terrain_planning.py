@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage, optimize
 
-from benchmarks.harness import Row
+from benchmarks.running.harness import Row
 from irl_lib import demonstrations, max_ent, max_margin, planning, worlds
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.support.checks import Array

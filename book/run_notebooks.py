@@ -31,6 +31,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
+from irl_lib.support.files import write_whole
+
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "book" / "results" / "notebooks.json"
 CELL_TIMEOUT = 300
@@ -113,14 +115,6 @@ def execute(notebook: NotebookNode) -> int:
     return peak
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file at once: a reader sees the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def run_notebook(path: Path) -> Record:
     """Runs one notebook, stores it in place and returns what the run was like."""
     notebook = normalise(nbformat.read(path, as_version=4))
@@ -132,7 +126,7 @@ def run_notebook(path: Path) -> Record:
     seconds = round(time.perf_counter() - start, 1)
     nbformat.validate(notebook := normalise(notebook))
     text = nbformat.writes(notebook).rstrip("\n") + "\n"
-    write_atomically(path, text)
+    write_whole(path, text.encode())
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Record(digest, seconds, peak, platform.python_version(), describe_machine())
 
@@ -147,7 +141,8 @@ def store_records(records: dict[str, Record], existing: Iterable[str]) -> None:
     old = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
     merged = {**old, **{name: asdict(record) for name, record in records.items()}}
     kept = {name: merged[name] for name in sorted(existing) if name in merged}
-    write_atomically(RECORDS, json.dumps(kept, indent=2) + "\n")
+    RECORDS.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(RECORDS, (json.dumps(kept, indent=2) + "\n").encode())
 
 
 def run_all(paths: list[Path], jobs: int) -> tuple[dict[str, Record], int]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import harness, maxent_vs_imitation, soft_backup_scale
+from benchmarks import maxent_vs_imitation, soft_backup_scale
+from benchmarks.running import harness
 
 
 def test_results_say_where_they_come_from(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import harness, neural_rewards
+from benchmarks import neural_rewards
+from benchmarks.running import harness
 
 
 def test_it_is_a_study_whose_cells_are_all_there() -> None:

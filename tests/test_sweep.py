@@ -26,8 +26,18 @@ from typing import Any
 import pytest
 
 import benchmarks
-from benchmarks import harness, study, sweep
 from benchmarks.__main__ import main
+from benchmarks.running import (
+    cell,
+    cluster,
+    finished,
+    harness,
+    identity,
+    places,
+    study,
+    sweep,
+    table,
+)
 
 PATIENCE = 60  # seconds; for slow machines, never reached otherwise
 STUDY = '''
@@ -42,6 +52,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 COLUMNS = {"seed": "seed"}
+VERSIONS = {"torch": "9.9"}
 
 
 def cells():
@@ -71,9 +82,10 @@ def run_cell(seed, does="return"):
         raise SystemExit(3)
     if does == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    x = math.nan if does == "nan" else seed / 2
+    bad = {"nan": math.nan, "inf": [1, math.inf], "set": {1}}
     log("end", seed)
-    return [x] if does == "list" else {"x": x, "threads": os.environ["OMP_NUM_THREADS"]}
+    found = {"x": bad.get(does, seed / 2), "threads": os.environ.get("OMP_NUM_THREADS")}
+    return [1.0] if does == "list" else found
 
 
 def summary(finished):
@@ -88,15 +100,24 @@ class Checkout:
         self.folder = folder
         self.place = folder / "benchmarks"
         self.place.mkdir()
-        for name in ("__init__", "__main__", "harness", "study", "sweep"):
-            shutil.copy(Path(harness.__file__).with_name(f"{name}.py"), self.place)
-        (self.place / "toy.py").write_text(STUDY, encoding="utf-8")
-        self.environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        for name in ("__init__.py", "__main__.py"):
+            shutil.copy(harness.HERE / name, self.place)
+        shutil.copytree(harness.HERE / "running", self.place / "running")
+        self.source = self.place / "toy.py"
+        self.source.write_text(STUDY, encoding="utf-8")
+        path = f"{folder}{os.pathsep}{harness.ROOT}"
+        self.environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def cells(self, *does: str) -> None:
         """The study has cells that do this, seeds 0, 1, ..."""
         made = [{"seed": i, "does": each} for i, each in enumerate(does)]
         (self.place / "cells.json").write_text(json.dumps(made))
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the study, and forget what this process knows of it."""
+        assert old in self.source.read_text()
+        self.source.write_text(self.source.read_text().replace(old, new))
+        forget()
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         """`python -m benchmarks toy ...` in a process group of its own."""
@@ -114,13 +135,17 @@ class Checkout:
         """Its status, and what it says, once it has ended."""
         return ended(self.start(*options))
 
+    def sweep(self, lost: int = 0, **options: bool) -> int:
+        """The status of a sweep in this process, ``lost`` of whose calls are."""
+        folders = {"folder": self.folder / ".sweeps", "results": self.folder / "book" / "results"}
+        return sweep.sweep("toy", lambda n_cells: Here(lost), **folders, **options)
+
     def logged(self, what: str) -> list[tuple[int, int]]:
         """Seed and process of each start or end of a cell."""
         path = self.place / "log.txt"
         lines = path.read_text().splitlines() if path.exists() else []
-        return [
-            (int(line.split()[1]), int(line.split()[2])) for line in lines if line.startswith(what)
-        ]
+        parts = [line.split() for line in lines]
+        return [(int(seed), int(pid)) for said, seed, pid in parts if said == what]
 
     def count(self, what: str) -> dict[int, int]:
         """How often each cell started or ended."""
@@ -130,14 +155,45 @@ class Checkout:
         """Let waiting cells go on."""
         (self.place / "go").touch()
 
-    def kept(self) -> dict[str, int]:
+    def kept(self) -> dict[Path, int]:
         """The files of finished cells, and when each was written."""
-        return {p.name: p.stat().st_mtime_ns for p in self.folder.glob(".sweeps/toy/*.json")}
+        return {path: path.stat().st_mtime_ns for path in self.folder.glob(".sweeps/toy/*.json")}
 
-    def stored(self) -> dict[str, Any] | None:
+    def stored(self) -> Any:
         """The stored result."""
         path = self.folder / "book" / "results" / "toy.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+class Here:
+    """A place that runs cells where it is called; some of its cells get lost."""
+
+    slots, attempts = 1, 3
+
+    def __init__(self, lost: int) -> None:
+        self.lost = lost
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, name: str, source: str, parameters: dict[str, Any]) -> str:
+        """The cell's record, once enough were lost."""
+        self.lost -= 1
+        if self.lost >= 0:
+            raise places.LostError("gone")
+        return cell.compute(name, source, parameters)
+
+
+def forget() -> None:
+    """Let this process import the study anew."""
+    sys.modules.pop("benchmarks.toy", None)
+    vars(benchmarks).pop("toy", None)
+    importlib.invalidate_caches()
+    linecache.clearcache()
+    identity.source_digest.cache_clear()
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -166,6 +222,16 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
+@pytest.fixture
+def toy(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
+    """The study with three cells, to be run in this process."""
+    monkeypatch.setattr(benchmarks, "__path__", [*benchmarks.__path__, str(checkout.place)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    checkout.cells("return", "return", "return")
+    yield checkout
+    forget()
+
+
 # ---- on this machine
 
 
@@ -174,22 +240,21 @@ def test_a_second_call_runs_only_what_is_missing(checkout: Checkout) -> None:
     assert checkout.run("--jobs", "1")[0] == 0
     before = checkout.kept()
     checkout.cells("return", "return", "return")
-    toy = checkout.place / "toy.py"  # what does not change what a cell is
-    toy.write_text(STUDY.replace("for tests", "of ours").replace('"seed": "seed"', '"seed": "s"'))
+    checkout.edit("for tests", "of ours")  # which changes nothing of what a cell is
+    checkout.edit('"seed": "seed"', '"seed": "s"')
     status, out, err = checkout.run("--jobs", "1")
     assert (status, checkout.count("start")) == (0, {0: 1, 1: 1, 2: 1})
     assert before.items() < checkout.kept().items()
     assert "2/3" in err, "the bar does not begin with what is done"
     assert "3 of 3 cells of toy are in" in out
     stored = checkout.stored()
-    assert stored is not None
     assert stored["command"] == "python -m benchmarks toy"
     assert stored["results"] == [{"seed": i, "x": i / 2} for i in range(3)]
     assert stored["seeds"] == [0, 1, 2]
     assert stored["columns"] == {"seed": "s"}
     assert [each["cell"]["seed"] for each in stored["cells"]] == [0, 1, 2]
     assert {each["result"]["threads"] for each in stored["cells"]} == {"1"}
-    assert set(stored["versions"]) == {"python", "irl_lib", "numpy", "scipy"}
+    assert set(stored["versions"]) == {"python", "irl_lib", "numpy", "scipy", "torch"}
 
 
 def test_an_interrupted_sweep_goes_on(checkout: Checkout) -> None:
@@ -229,7 +294,7 @@ def test_a_process_that_is_killed_costs_its_cell_alone(checkout: Checkout) -> No
     checkout.go()
     status, _, err = ended(process)
     assert status == 1
-    assert checkout.count("start") == {0: 2, 1: 1, 2: 1, 3: sweep.ATTEMPTS}
+    assert checkout.count("start") == {0: 2, 1: 1, 2: 1, 3: places.ATTEMPTS}
     assert checkout.count("end") == dict.fromkeys(range(3), 1)
     assert len(checkout.kept()) == 3
     assert "1 of 4 cells of toy failed:\n\n--- seed=3 does=die\nlost 3 times" in err
@@ -239,7 +304,7 @@ def test_a_process_that_is_killed_costs_its_cell_alone(checkout: Checkout) -> No
 # ---- on a cluster
 
 
-class Cluster:
+class Dask:
     """A scheduler and its workers on the loopback, all of them processes."""
 
     def __init__(self, checkout: Checkout, **settings: str) -> None:
@@ -260,11 +325,11 @@ class Cluster:
         self.processes.append(process)
         return process
 
-    def worker(self, threads: int = 1) -> subprocess.Popen[bytes]:
+    def worker(self) -> subprocess.Popen[bytes]:
         """A worker that nobody starts anew."""
-        return self.start("worker", "--nthreads", str(threads), "--no-nanny")
+        return self.start("worker", "--nthreads", "1", "--no-nanny")
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> Dask:
         self.start("scheduler", "--port", "0")
         return self
 
@@ -287,9 +352,9 @@ class Cluster:
 
 def test_a_worker_that_is_killed_costs_its_cell_alone(checkout: Checkout) -> None:
     checkout.cells("wait", "wait", "raise", *["return"] * 5)
-    with Cluster(checkout) as cluster:
-        workers = {worker.pid: worker for worker in (cluster.worker(), cluster.worker())}
-        process = checkout.start("--scheduler", cluster.address)
+    with Dask(checkout) as dask:
+        workers = {worker.pid: worker for worker in (dask.worker(), dask.worker())}
+        process = checkout.start("--scheduler", dask.address)
         both = until(
             lambda: found if {0, 1} <= (found := dict(checkout.logged("start"))).keys() else None
         )
@@ -307,19 +372,19 @@ def test_a_worker_that_is_killed_costs_its_cell_alone(checkout: Checkout) -> Non
 
 def test_a_cell_that_kills_its_workers_is_given_up(checkout: Checkout) -> None:
     checkout.cells("die")
-    with Cluster(checkout, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
-        for _ in range(sweep.Cluster.attempts):
-            cluster.worker()
-        status, _, err = checkout.run("--scheduler", cluster.address)
+    with Dask(checkout, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as dask:
+        for _ in range(cluster.Cluster.attempts):
+            dask.worker()
+        status, _, err = checkout.run("--scheduler", dask.address)
     assert status == 1
     assert "--- seed=0 does=die\nlost 2 times, the last time because: Attempted to run" in err
 
 
 def test_without_its_scheduler_a_sweep_ends_and_keeps_what_is_done(checkout: Checkout) -> None:
     checkout.cells("return", "wait", "return")
-    with Cluster(checkout) as cluster:
-        scheduler, _ = cluster.processes[0], cluster.worker()
-        process = checkout.start("--scheduler", cluster.address)
+    with Dask(checkout) as dask:
+        scheduler, _ = dask.processes[0], dask.worker()
+        process = checkout.start("--scheduler", dask.address)
         until(lambda: checkout.kept() and 1 in checkout.count("start"))
         scheduler.kill()
         status, out, err = ended(process)
@@ -329,57 +394,41 @@ def test_without_its_scheduler_a_sweep_ends_and_keeps_what_is_done(checkout: Che
 
 
 def test_a_worker_with_threads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = []
-
-    class Client:
-        def __init__(self, *_: object, **__: object) -> None:
-            pass
-
-        def nthreads(self) -> dict[str, int]:
-            return {"tcp://one": 1, "tcp://two": 2}
-
-        def close(self) -> None:
-            closed.append(self)
+    closed: list[bool] = []
 
     async def connect(address: str) -> Any:
         return SimpleNamespace(abort=lambda: None)
 
-    monkeypatch.setattr("dask.distributed.Client", Client)
+    client = SimpleNamespace(
+        nthreads=lambda: {"tcp://one": 1, "tcp://two": 2}, close=lambda: closed.append(True)
+    )
+    monkeypatch.setattr("dask.distributed.Client", lambda *_, **__: client)
     monkeypatch.setattr("distributed.comm.connect", connect)
-    with pytest.raises(sweep.NoSchedulerError, match=r"'tcp://two': 2.* with --nthreads 1"):
-        sweep.Cluster("tcp://localhost:1")
-    assert len(closed) == 1
+    with pytest.raises(cluster.NoSchedulerError, match=r"'tcp://two': 2.* with --nthreads 1"):
+        cluster.Cluster("tcp://localhost:1")
+    assert closed == [True]
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port on which nobody listens, and nobody else will meanwhile."""
+@pytest.mark.parametrize("listens", [False, True])
+def test_an_address_without_a_scheduler_is_an_error(
+    listens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens there, or somebody who says nothing."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port on which somebody listens and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-@pytest.mark.parametrize("port", ["closed_port", "silent_port"])
-def test_an_address_without_a_scheduler_is_an_error(
-    port: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweep, "CONNECT_SECONDS", 0.5)
-    address = f"tcp://127.0.0.1:{request.getfixturevalue(port)}"
-    with pytest.raises(sweep.NoSchedulerError, match=f"no Dask scheduler answers at {address}: "):
-        sweep.Cluster(address)
+        if listens:
+            bound.listen()
+        address = f"tcp://127.0.0.1:{bound.getsockname()[1]}"
+        said = f"no Dask scheduler answers at {address}: "
+        with pytest.raises(cluster.NoSchedulerError, match=said):
+            cluster.Cluster(address)
 
 
 def test_without_dask_its_place_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
-    with pytest.raises(sweep.NoSchedulerError, match=r"which requirements\.txt has"):
-        sweep.Cluster("tcp://localhost:1")
+    with pytest.raises(cluster.NoSchedulerError, match=r"which requirements\.txt has"):
+        cluster.Cluster("tcp://localhost:1")
 
 
 # ---- the command line
@@ -412,198 +461,91 @@ def test_a_wrong_command_line_says_what_is_wrong(
 # ---- in this process
 
 
-class Here:
-    """A place that runs cells where it is called; some of its cells get lost."""
-
-    slots, attempts = 1, 3
-
-    def __init__(self, lost: int = 0) -> None:
-        self.lost = lost
-
-    def __enter__(self) -> Here:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __call__(self, name: str, source: str, cell: dict[str, Any]) -> str:
-        """The cell's record, once enough were lost."""
-        self.lost -= 1
-        if self.lost >= 0:
-            raise sweep.LostError("gone")
-        return sweep.compute(name, source, cell)
-
-
-@pytest.fixture
-def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Writes a study beside the others; gives its name."""
-    made: list[str] = []
-    monkeypatch.setattr(benchmarks, "__path__", [*benchmarks.__path__, str(tmp_path)])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-
-    def make(source: str, **replaced: str) -> str:
-        name = f"made_{len(made)}"
-        for key, value in replaced.items():
-            source = source.replace(key, value)
-        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
-        importlib.invalidate_caches()
-        made.append(name)
-        return name
-
-    yield make
-    for name in made:
-        sys.modules.pop(f"benchmarks.{name}", None)
-        vars(benchmarks).pop(name, None)
-    study.source_digest.cache_clear()
-
-
-SMALL = """
-CELLS = [{"seed": 0}, {"seed": 1}, {"seed": 2}]
-VERSIONS = {"torch": "9.9"}
-
-
-def cells():
-    return CELLS
-
-
-def run_cell(seed):
-    return answer(seed)
-
-
-def answer(seed):
-    return {"x": seed}
-
-
-def summary(finished):
-    return [{"mean": sum(result["x"] for _, result in finished) / len(finished)}]
-"""
-
-
-def swept(name: str, folder: Path, place: Here | None = None, **options: bool) -> int:
-    """The status of a sweep that stores beside its cells."""
-    place = place or Here()
-    return sweep.sweep(name, lambda n: place, folder=folder, results=folder, **options)
-
-
 def test_cells_that_fail_stop_nobody_and_are_named(
-    make_study: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy: Checkout, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    does = (
-        "does = {1: 'no luck', 2: float('nan'), 3: [1, float('inf')], 4: {1}, 5: 'no luck'}\n"
-        "    if does.get(seed) == 'no luck': raise ArithmeticError(does[seed])\n"
-        "    if seed == 6: raise SystemExit(3)\n"
-        "    if seed == 7: return [1.0]\n"
-        "    return {'x': does.get(seed, seed)}"
-    )
-    cells = "[{'seed': i} for i in range(9)]"
-    name = make_study(
-        SMALL, **{"return answer(seed)": does, '[{"seed": 0}, {"seed": 1}, {"seed": 2}]': cells}
-    )
-    assert swept(name, tmp_path) == 1
+    toy.cells("return", "raise", "nan", "inf", "set", "raise", "exit", "list", "return")
+    assert toy.sweep() == 1
     out, err = capsys.readouterr()
-    assert "7 of 9 cells of made_0 failed" in err
-    named = "--- seed=1\n--- seed=5\nTraceback (most recent call last):"
+    assert "7 of 9 cells of toy failed" in err
+    named = "--- seed=1 does=raise\n--- seed=5 does=raise\nTraceback (most recent call last):"
     assert named in err, "the same reason is not told once"
-    assert "ArithmeticError: no luck\n\n--- seed=2\n" in err
+    assert "ArithmeticError: no luck\n\n--- seed=2 does=nan\n" in err
     assert "the result['x'] is nan; numbers have to be finite" in err
     assert "the result['x'][1] is inf; numbers have to be finite" in err
     assert "the result['x'] is of type set" in err
     assert "SystemExit: 3" in err
     assert "run_cell gave [1.0]; expected a dict" in err
     assert "2 of 9 cells" in out
-    assert not (tmp_path / f"{name}.json").exists()
-    assert len(list((tmp_path / name).iterdir())) == 2
-    assert swept(name, tmp_path, partial=True) == 1
-    stored = json.loads((tmp_path / f"{name}.json").read_text())
+    assert (toy.stored(), len(toy.kept())) == (None, 2)
+    assert toy.sweep(partial=True) == 1
+    stored = toy.stored()
     assert stored["missing"] == "7 of 9 cells"
-    assert stored["results"] == [{"mean": 4.0}]
+    assert stored["results"] == [{"seed": 0, "x": 0.0}, {"seed": 8, "x": 4.0}]
     assert stored["versions"]["torch"] == "9.9"
 
 
-def test_a_lost_cell_is_run_again(make_study: Callable[..., str], tmp_path: Path) -> None:
-    name = make_study(SMALL)
-    assert swept(name, tmp_path, Here(lost=2)) == 0
-    other = make_study(SMALL)
-    assert swept(other, tmp_path, Here(lost=3)) == 1
-    assert len(list((tmp_path / other).iterdir())) == 2
+@pytest.mark.parametrize(("lost", "status", "kept"), [(2, 0, 3), (3, 1, 2)])
+def test_a_lost_cell_is_run_again(toy: Checkout, lost: int, status: int, kept: int) -> None:
+    assert (toy.sweep(lost=lost), len(toy.kept())) == (status, kept)
 
 
-def test_fresh_runs_all_anew(make_study: Callable[..., str], tmp_path: Path) -> None:
-    name = make_study(SMALL)
-    assert swept(name, tmp_path) == 0
-    (stale,) = [p for p in (tmp_path / name).iterdir() if '"seed": 1' in p.read_text()]
-    stale.write_text(stale.read_text().replace('"x": 1', '"x": 7'))
-    stored = tmp_path / f"{name}.json"
-    assert swept(name, tmp_path) == 0
-    assert json.loads(stored.read_text())["results"] == [{"mean": 3.0}]
-    assert swept(name, tmp_path, fresh=True) == 0
-    assert json.loads(stored.read_text())["results"] == [{"mean": 1.0}]
+def test_fresh_runs_all_anew(toy: Checkout) -> None:
+    assert toy.sweep() == 0
+    (stale,) = (path for path in toy.kept() if '"seed": 1' in path.read_text())
+    stale.write_text(stale.read_text().replace('"x": 0.5', '"x": 7'))
+    assert toy.sweep() == 0
+    assert [row["x"] for row in toy.stored()["results"]] == [0.0, 7, 1.0]
+    assert toy.sweep(fresh=True) == 0
+    assert [row["x"] for row in toy.stored()["results"]] == [0.0, 0.5, 1.0]
 
 
-def test_a_cell_of_another_version_of_the_study_is_missing(
-    make_study: Callable[..., str], tmp_path: Path
-) -> None:
-    name = make_study(SMALL)
-    assert swept(name, tmp_path) == 0
-    path = next(Path(each) for each in benchmarks.__path__ if Path(each, f"{name}.py").exists())
-    (path / f"{name}.py").write_text(SMALL.replace('{"x": seed}', '{"x": 10 * seed}'))
-    sys.modules.pop(f"benchmarks.{name}")
-    linecache.clearcache()
-    study.source_digest.cache_clear()
-    assert swept(name, tmp_path) == 0
-    assert json.loads((tmp_path / f"{name}.json").read_text())["results"] == [{"mean": 10.0}]
-    assert len(list((tmp_path / name).iterdir())) == 6
+def test_a_cell_of_another_version_of_the_study_is_missing(toy: Checkout) -> None:
+    assert toy.sweep() == 0
+    toy.edit("seed / 2", "seed / 4")
+    assert (toy.sweep(), len(toy.kept())) == (0, 6)
+    assert [row["x"] for row in toy.stored()["results"]] == [0.0, 0.25, 0.5]
 
 
-def test_a_file_of_another_cell_counts_as_missing(
-    make_study: Callable[..., str], tmp_path: Path
-) -> None:
-    name = make_study(SMALL)
-    assert swept(name, tmp_path) == 0
-    first, second, _ = (tmp_path / name).iterdir()
+def test_a_file_of_another_cell_counts_as_missing(toy: Checkout) -> None:
+    assert toy.sweep() == 0
+    first, second, _ = toy.kept()
     shutil.copy(first, second)
-    assert len(study.kept(study.load(name), tmp_path)) == 2
+    assert len(finished.kept(study.load("toy"), toy.folder / ".sweeps")) == 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"cell": {"seed": 1}}', '"text"'])
-def test_a_file_that_is_no_finished_cell_counts_as_missing(
-    make_study: Callable[..., str], tmp_path: Path, content: str
-) -> None:
-    name = make_study(SMALL)
-    assert swept(name, tmp_path) == 0
-    files = {path: path.read_text() for path in (tmp_path / name).iterdir()}
-    damaged = next(iter(files))
+def test_a_file_that_is_no_finished_cell_counts_as_missing(toy: Checkout, content: str) -> None:
+    assert toy.sweep() == 0
+    damaged = next(iter(toy.kept()))
+    before = json.loads(damaged.read_text())["cell"]
     damaged.write_text(content)
-    assert len(study.kept(study.load(name), tmp_path)) == 2
-    assert swept(name, tmp_path) == 0
-    assert json.loads(damaged.read_text())["cell"] == json.loads(files[damaged])["cell"]
+    assert len(finished.kept(study.load("toy"), toy.folder / ".sweeps")) == 2
+    assert toy.sweep() == 0
+    assert json.loads(damaged.read_text())["cell"] == before
 
 
-def test_a_worker_with_another_version_of_the_study_does_not_run_it(
-    make_study: Callable[..., str],
-) -> None:
-    name = make_study(SMALL)
-    assert "start it anew" in json.loads(sweep.compute(name, "0" * 16, {"seed": 0}))["failed"]
-    right = json.loads(sweep.compute(name, study.source_digest(name), {"seed": 2}))
-    assert right["result"] == {"x": 2}
+def test_a_worker_with_another_version_of_the_study_does_not_run_it(toy: Checkout) -> None:
+    assert "start it anew" in json.loads(cell.compute("toy", "0" * 16, {"seed": 0}))["failed"]
+    right = json.loads(cell.compute("toy", identity.source_digest("toy"), {"seed": 2}))
+    assert right["result"]["x"] == 1.0
 
 
 def test_cells_of_other_states_of_the_package_are_told(
-    make_study: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    toy: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = make_study(SMALL)
-    assert swept(name, tmp_path) == 0
+    assert toy.sweep() == 0
     assert "other states" not in capsys.readouterr().err
-    now = study.package_version()
-    monkeypatch.setattr(study, "package_version", lambda: "another")
-    (tmp_path / name / f"{study.load(name).key({'seed': 1})}.json").unlink()
-    assert swept(name, tmp_path) == 0
+    now = identity.package_version()
+    monkeypatch.setattr(identity, "package_version", lambda: "another")
+    (gone,) = (path for path in toy.kept() if '"seed": 1' in path.read_text())
+    gone.unlink()
+    assert toy.sweep() == 0
     assert "with other states of irl_lib than the present one" in capsys.readouterr().err
-    stored = json.loads((tmp_path / f"{name}.json").read_text())
-    assert stored["versions"]["irl_lib"] == f"{now}, another"
+    assert toy.stored()["versions"]["irl_lib"] == f"{now}, another"
+
+
+GIVEN = 'json.loads((HERE / "cells.json").read_text())'
 
 
 @pytest.mark.parametrize(
@@ -612,30 +554,27 @@ def test_cells_of_other_states_of_the_package_are_told(
         ("def cells", "def sells", "has no function cells"),
         ("def run_cell", "def walk_cell", "has no function run_cell"),
         ("def summary", "def total", "has no function summary"),
-        ('{"seed": 1}', '{"seed": 0}', "has the cell seed=0 twice"),
-        ('{"seed": 1}', '{"seed": (1,)}', r"it\['seed'\] is of type tuple; expected"),
-        ('{"seed": 1}', '{"seed": float("nan")}', r"it\['seed'\] is nan"),
-        ('{"seed": 1}', "{1: 2}", "it has the key 1; expected text"),
-        ('{"seed": 1}', "1", r"cells\(\) has 1; expected dicts"),
-        ("return CELLS", "return []", r"cells\(\) is \[\]; expected a list of at least one"),
-        ("return CELLS", "yield 1", "expected a list of at least one dict"),
+        (GIVEN, '[{"seed": 0}, {"seed": 0}]', "has the cell seed=0 twice"),
+        (GIVEN, '[{"seed": (1,)}]', r"it\['seed'\] is of type tuple; expected"),
+        (GIVEN, '[{"seed": math.nan}]', r"it\['seed'\] is nan"),
+        (GIVEN, "[{1: 2}]", "it has the key 1; expected text"),
+        (GIVEN, "[{}, 1]", r"cells\(\) has 1; expected dicts"),
+        (GIVEN, "[]", r"cells\(\) is \[\]; expected a list of at least one"),
+        (f"return {GIVEN}", "yield 1", "expected a list of at least one dict"),
     ],
 )
-def test_what_is_no_study_is_refused(
-    make_study: Callable[..., str], old: str, new: str, said: str
-) -> None:
+def test_what_is_no_study_is_refused(toy: Checkout, old: str, new: str, said: str) -> None:
+    toy.edit(old, new)
     with pytest.raises(study.StudyError, match=said):
-        study.load(make_study(SMALL, **{old: new}))
+        study.load("toy")
 
 
-@pytest.mark.parametrize("rows", ["[]", "None", "[1]", '[{"x": float("inf")}]', '[{"x": {1}}]'])
-def test_a_summary_that_is_no_table_is_refused(
-    make_study: Callable[..., str], tmp_path: Path, rows: str
-) -> None:
-    name = make_study(SMALL + f"\n\ndef summary(finished):\n    return {rows}\n")
-    with pytest.raises(study.StudyError, match=rf"{name}.summary\(\) gave"):
-        swept(name, tmp_path)
-    assert len(list((tmp_path / name).iterdir())) == 3, "its cells are not kept"
+@pytest.mark.parametrize("rows", ["[]", "None", "[1]", '[{"x": math.inf}]', '[{"x": {1}}]'])
+def test_a_summary_that_is_no_table_is_refused(toy: Checkout, rows: str) -> None:
+    toy.edit('[{"seed": cell["seed"], "x": result["x"]} for cell, result in finished]', rows)
+    with pytest.raises(study.StudyError, match=r"toy.summary\(\) gave"):
+        toy.sweep()
+    assert len(toy.kept()) == 3, "its cells are not kept"
 
 
 # ---- what a study is
@@ -652,7 +591,7 @@ def test_studies_and_benchmarks_are_told_apart(
         "incomplete": "def run_cell(): ...",
         "helper": "def other(): ...\nrun = 1",
         "broken": "def run(:",
-        "sweep": "def cells(): ...",
+        "__main__": "def run(): ...",
     }
     for name, source in sources.items():
         (tmp_path / f"{name}.py").write_text(source)
@@ -690,56 +629,48 @@ def summary():
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "matters"),
     [
-        ("A, B = 1, 2", "A, B = 3, 2"),
-        ("size = A", "size = 2 * A"),
-        ("import path as where, sep", "import path as where, linesep as sep"),
-        ("sep * B", "sep + B"),
-        ("return helper(x)", "return helper(2 * x)"),
-        ('TABLE["key"] = 3', 'TABLE["key"] = 4'),
-        ("TABLE: dict = {}", "TABLE: dict = {1: 2}"),
+        ("A, B = 1, 2", "A, B = 3, 2", True),
+        ("size = A", "size = 2 * A", True),
+        ("import path as where, sep", "import path as where, linesep as sep", True),
+        ("sep * B", "sep + B", True),
+        ("return helper(x)", "return helper(2 * x)", True),
+        ('TABLE["key"] = 3', 'TABLE["key"] = 4', True),
+        ("TABLE: dict = {}", "TABLE: dict = {1: 2}", True),
+        ("What it is about", "What else", False),
+        ("Run.", "Run!", False),
+        ("Of thing.", "Of things.", False),
+        ("  # now", "", False),
+        ("import math", "import math, json", False),
+        ("math.pi", "math.e", False),
+        ("\n\ndef helper", "\n\nUNUSED = 1\n\n\ndef helper", False),
     ],
 )
-def test_code_that_a_cell_reaches_is_part_of_what_it_is(old: str, new: str) -> None:
+def test_code_that_a_cell_reaches_is_part_of_what_it_is_and_nothing_else(
+    old: str, new: str, matters: bool
+) -> None:
     changed = MODULE.replace(old, new)
     assert changed != MODULE
-    assert study.reached(changed, "run_cell") != study.reached(MODULE, "run_cell")
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("What it is about", "What else"),
-        ("Run.", "Run!"),
-        ("Of thing.", "Of things."),
-        ("  # now", ""),
-        ("import math", "import math, json"),
-        ("math.pi", "math.e"),
-        ("\n\ndef helper", "\n\nUNUSED = 1\n\n\ndef helper"),
-    ],
-)
-def test_everything_else_is_not(old: str, new: str) -> None:
-    changed = MODULE.replace(old, new)
-    assert changed != MODULE
-    assert study.reached(changed, "run_cell") == study.reached(MODULE, "run_cell")
+    is_another = identity.reached(changed, "run_cell") != identity.reached(MODULE, "run_cell")
+    assert is_another == matters
 
 
 def test_other_benchmarks_that_a_study_imports_are_part_of_it() -> None:
-    code = "from benchmarks import pendulum_expert, harness\nfrom benchmarks.abbeel_ng import run"
-    assert study.siblings(code) == ["abbeel_ng", "pendulum_expert"]
-    assert study.siblings("import json\nfrom benchmarks.harness import Row") == []
+    code = "from benchmarks import pendulum_expert, running\nfrom benchmarks.abbeel_ng import run"
+    assert identity.siblings(code) == ["abbeel_ng", "pendulum_expert"]
+    assert identity.siblings("import json\nfrom benchmarks.running.harness import Row") == []
 
 
 def test_what_the_machines_say_is_brought_together() -> None:
     parts = [{"cores": 2, "cpu": "a"}, {"cores": 64, "cpu": "a"}, {"cores": 2, "cpu": "a"}]
-    assert study.merged(parts) == {"cores": "2, 64", "cpu": "a"}
+    assert table.merged(parts) == {"cores": "2, 64", "cpu": "a"}
 
 
 def test_a_file_that_would_be_too_large_has_single_values_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cells = [{"cell": {"seed": 0}, "result": {"x": 1.5, "y": [1, 2], "z": {}}, "seconds": 1.0}]
-    assert study.shortened(cells) == cells
-    monkeypatch.setattr(study, "MOST_BYTES", 10)
-    assert study.shortened(cells) == [{**cells[0], "result": {"x": 1.5}}]
+    assert table.shortened(cells) == cells
+    monkeypatch.setattr(table, "MOST_BYTES", 10)
+    assert table.shortened(cells) == [{**cells[0], "result": {"x": 1.5}}]

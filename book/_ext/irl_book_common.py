@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import json
 import re
+import tokenize
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +54,17 @@ FENCE = re.compile(r"^\s*(?P<mark>`{3,}|~{3,})\s*(?P<info>.*?)\s*$")
 DOLLAR_LABEL = re.compile(r"\$\$\s*\(([^()\s]+)\)")
 OPTION_LABEL = re.compile(r"^\s*:label:\s*(eq-\S+)\s*$", re.MULTILINE)
 IMPLEMENTS = re.compile(r"^\s*Implements:((?:[^\n]*,\s*\n)*[^\n]*)", re.MULTILINE)
+
+
+# What tokenize finds in lines without code.
+NO_CODE = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+}
 
 
 class Chapter(NamedTuple):
@@ -244,6 +258,35 @@ def implemented_ids(docstring: str) -> tuple[str, ...]:
     for match in IMPLEMENTS.finditer(docstring):
         found += [word.strip().rstrip(".") for word in match.group(1).split(",")]
     return tuple(word.removeprefix("eq-") for word in found if word)
+
+
+def module_file(root: Path, module: str) -> Path:
+    """The file of a module of the package, whose dotted name begins with ``irl_lib``."""
+    path = root.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def docstring(path: Path) -> str:
+    """The docstring of a module."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def code_lines(path: Path) -> int:
+    """The lines of a module that hold code: no docstrings, comments, blank lines."""
+    text = path.read_text(encoding="utf-8")
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    held = (range(t.start[0], t.end[0] + 1) for t in tokens if t.type not in NO_CODE)
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    texts = (
+        range(child.lineno, (child.end_lineno or 0) + 1)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, kinds)
+        for child in node.body
+        if isinstance(child, ast.Expr)
+        and isinstance(child.value, ast.Constant)
+        and isinstance(child.value.value, str)
+    )
+    return len({*chain(*held)} - {*chain(*texts)})
 
 
 def _definitions(module: str, tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -253,4 +253,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", anchor_tagged_cells)
     app.connect("doctree-resolved", resolve_api_links)
     app.connect("autodoc-process-docstring", link_equations)
-    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

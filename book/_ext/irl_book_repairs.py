@@ -5,22 +5,37 @@
 * sphinx-exercise and sphinx-proof give the same id to the content of every exercise, solution and
   theorem of a page.  Nothing links to these ids, so they go.
 
-And of the time that building takes: pybtex looks for its backend in the metadata of all installed
-packages, anew for each citation, unless the backend is registered; and Jupyter Book has no option
-for Sphinx's own number of processes that write pages.
+And of the time that building takes:
+
+* pybtex looks for its backend in the metadata of all installed packages, anew for each citation,
+  unless the backend is registered.
+* The theme computes the contents in the sidebar anew for each page, out of all sections and objects
+  of all pages, of which it then shows the titles of pages alone.  So they are taken out once, and
+  pages beyond the contents, those of the sources above all, share what is the same in a folder.
+* Jupyter Book has no option for Sphinx's own number of processes.  Two extensions do not say
+  whether pages may be read side by side, and sphinx-proof not how what was read is brought
+  together: none of them keeps anything of a page, but for sphinx-proof's list, which it merges.
 """
 
 from __future__ import annotations
 
 import os
+import posixpath
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from docutils import nodes
 from pybtex.plugin import find_plugin, register_plugin
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx_proof.domain import ProofDomain
 
 DEPRECATED = 'role="doc-biblioentry"'
 UNDERSTOOD = 'role="listitem"'
+UNDECLARED = ("sphinx_jupyterbook_latex", "sphinx_multitoc_numbering")
 REPEATED = re.compile(r' id="(?:exercise|solution|proof)-content"')
 
 
@@ -37,16 +52,66 @@ def repair_page(
         context["body"] = repair(context["body"])
 
 
-def write_side_by_side(app: Sphinx, env: object) -> list[str]:
-    """After reading, which not all extensions allow side by side: as many writers as cores."""
+def titles_alone(toc: nodes.bullet_list) -> nodes.bullet_list:
+    """The contents of a page without its sections: its title, and the pages below it."""
+    result = toc.deepcopy()
+    for entry in result:
+        below = list(entry.findall(addnodes.toctree))
+        entry[1:] = [nodes.bullet_list("", *below)] if below else []
+    return result
+
+
+class Sidebar:
+    """The contents in the sidebar of each page."""
+
+    def __init__(self, env: BuildEnvironment) -> None:
+        """Take the sections out of the contents."""
+        self.env = env
+        self.titles = {page: titles_alone(toc) for page, toc in env.tocs.items()}
+        self.shared: dict[tuple[Any, ...], str] = {}
+
+    def toctree(self, page: str, original: Callable[..., str], **options: Any) -> str:
+        """What ``original`` gives, sooner."""
+        if not options.get("titles_only"):
+            return original(**options)
+        if page in self.env.tocs:
+            return self.quick(original, options)
+        key = (posixpath.dirname(page), *sorted(options.items()))
+        if key not in self.shared:
+            self.shared[key] = self.quick(original, options)
+        return self.shared[key]
+
+    def quick(self, original: Callable[..., str], options: dict[str, Any]) -> str:
+        """What ``original`` gives of titles alone."""
+        whole, self.env.tocs = self.env.tocs, self.titles
+        try:
+            return original(**options)
+        finally:
+            self.env.tocs = whole
+
+
+def speed_sidebar_up(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Replaces what the theme asks for a page's contents."""
+    sidebar = getattr(app, "irl_book_sidebar", None) or Sidebar(app.env)
+    app.irl_book_sidebar = sidebar
+    context["toctree"] = partial(sidebar.toctree, pagename, context["toctree"])
+
+
+def work_side_by_side(app: Sphinx) -> None:
+    """Read and write pages in as many processes as there are cores."""
     app.parallel = max(app.parallel, os.cpu_count() or 1)
-    return []
+    for name in UNDECLARED:
+        app.extensions[name].parallel_read_safe = True
+    ProofDomain.merge_domaindata = lambda self, docnames, otherdata: None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this when it loads the extension."""
     app.connect("html-page-context", repair_page)
+    app.connect("html-page-context", speed_sidebar_up)
     for name in ("docutils", "plaintext"):
         register_plugin("pybtex.backends", name, find_plugin("pybtex.backends", name), force=True)
-    app.connect("env-updated", write_side_by_side)
+    app.connect("builder-inited", work_side_by_side)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from irl_lib.demonstrations import Demonstrations, spaces
 from irl_lib.mdp import MDP
-from irl_lib.networks import PolicyNet, one_thread
+from irl_lib.networks import PolicyNet, l2_penalty, one_thread
 from irl_lib.support.checks import (
     check_count,
     check_real,
@@ -186,10 +186,7 @@ def _network(
     n_inputs = data[0].shape[1]
     unit: tuple[Any, Any] = (None, None)
     if not spaces.is_numbered(places[0]):
-        values = data[0].double().numpy()
-        centre, spread = values.mean(axis=0), values.std(axis=0)
-        # A number that never changes says nothing, and must not be blown up where it does.
-        unit = centre, np.where(spread > 1e-6 * (1.0 + np.abs(centre)), spread, 1.0)
+        unit = spaces.standard_unit(data[0].double().numpy())
     numbered = spaces.is_numbered(places[1])
     outputs = (int(places[1].n), None) if numbered else (None, data[1].shape[1])
     return PolicyNet(n_inputs, rng, *outputs, hidden, sd, *unit, *places)
@@ -198,10 +195,7 @@ def _network(
 def _step(policy: PolicyNet, optimiser: torch.optim.Optimizer, data: Data, l2: float) -> None:
     """One of Adam's, down the penalised mean log-loss of some steps."""
     optimiser.zero_grad()
-    loss = -policy.log_prob(*data).mean()
-    if l2 > 0.0:
-        for weights in (each for each in policy.body.parameters() if each.ndim == 2):
-            loss = loss + 0.5 * l2 * (weights**2).sum()
+    loss = l2_penalty(policy, l2) - policy.log_prob(*data).mean()
     torch.autograd.backward(loss)
     optimiser.step()
 

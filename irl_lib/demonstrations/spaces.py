@@ -261,3 +261,13 @@ def check_entries(
                 f"{name} have the entry {row[wrong[0]]} at step {wrong[0]} of trajectory {i}; "
                 f"{space_name} is {space}"
             )
+
+
+def standard_unit(values: Array) -> tuple[Array, Array]:
+    """``(d,)`` twice: mean and standard deviation of vectors ``(N, d)``, as a network's unit.
+
+    A number that never changes says nothing, and must not be blown up where it does: its scale
+    is 1.
+    """
+    centre, spread = values.mean(axis=0), values.std(axis=0)
+    return centre, np.where(spread > 1e-6 * (1.0 + np.abs(centre)), spread, 1.0)

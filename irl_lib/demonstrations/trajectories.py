@@ -188,7 +188,7 @@ class Demonstrations:
         Observations beyond the bounds of their Box pass, because environments return such.
 
         Args:
-            observation_space: of a kind that :mod:`irl_lib.spaces` takes.
+            observation_space: of a kind that :mod:`irl_lib.demonstrations.spaces` takes.
             action_space: likewise.
             environment: its name, to be compared where these demonstrations have one, too.
 

@@ -7,7 +7,7 @@ Find weights under which the expert beats every other policy by a margin,
 
 There are exponentially many policies, but the optimum depends on few of them, the support vectors.
 So :func:`max_margin` keeps a *working set*: solve the convex program over it
-(:mod:`irl_lib.margin_programs`), find the policy outside that violates its constraint most, which
+(:mod:`irl_lib.max_margin.program`), find the policy outside that violates its constraint most, which
 is a planning problem, add it, repeat.  With the margin of a sum of losses,
 :math:`\Delta = \sum (\rho_\pi - \rho_E)\, \ell`, the most violated constraint belongs to the best
 response to the *loss-augmented* reward,

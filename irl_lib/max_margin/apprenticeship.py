@@ -98,7 +98,7 @@ def projection(
         demos: demonstrations, whole as for :func:`max_margin`; or the expert's occupancy
             ``(S, A)``, or feature expectations ``(K,)``.
         version: ``"projection"``; or ``"max-margin"``, the paper's other one, whose mixture is the
-            closest of all policies so far (:func:`irl_lib.margin_programs.widest_margin`): a convex
+            closest of all policies so far (:func:`irl_lib.max_margin.program.widest_margin`): a convex
             program in each round, and fewer rounds.
         tolerance: on the distance of the feature expectations, or, where no mixture gets so close,
             on how much closer one could get.

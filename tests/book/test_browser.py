@@ -22,6 +22,8 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+import irl_book_common as common
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 EXECUTABLE = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = [
@@ -36,8 +38,7 @@ FLAGS = [
 CONTENTS = yaml.safe_load(
     Path(__file__).parents[2].joinpath("_toc.yml").read_text(encoding="utf-8")
 )
-CHAPTERS = [chapter["file"] for part in CONTENTS["parts"] for chapter in part["chapters"]]
-PAGES = [CONTENTS["root"], *CHAPTERS, "genindex", "search"]
+PAGES = [*common.toc_files(CONTENTS), "genindex", "search"]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 TYPESET = "async () => { if (window.MathJax?.startup) await MathJax.startup.promise; }"

@@ -27,15 +27,12 @@ from nbformat import NotebookNode
 import colab_runtime as runtime
 import irl_book_common as common
 from environments import NoEnvironmentError, environment, says
-from irl_book_colab import (
-    Translator,
-    UntranslatableError,
-    bootstrap_source,
-    flavour,
-    lacking,
-    quote,
-)
+from irl_book_bootstrap import lacking
+from irl_book_bootstrap import source as bootstrap_source
+from irl_book_colab import flavour
+from irl_book_plain import Book, Target
 from irl_book_site import build_wheel, package_files, wheel_name, wheel_version
+from test_plain import leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = common.chapters(ROOT) if (ROOT / "_toc.yml").is_file() else []
@@ -48,29 +45,7 @@ TORCH = re.compile(  # imported by a chapter itself, or by what it calls
     r"^\s*(?:import|from) torch\b|\bnetworks\.\w+\(|\b(?:clone_network|deep_max_ent)\(",
     re.MULTILINE,
 )
-LEFTOVERS = {
-    "a target": r"^\s*\([\w-]+\)=\s*$",
-    "a label": r"FORMULA[ \t]*\([\w:-]+\)|\(eq-[\w-]+\)",
-    "a substitution": r"\{\{",
-    "a comment or a break": r"^(?:%|\+\+\+)",
-    "a link into the sources": r"\]\((?!https?://)",
-}
-DIRECTIVE = re.compile(r"^[\s>]*(?::{3,}|[`~]{3,}\s*\{)", re.MULTILINE)
-CODE_BLOCK = re.compile(r"^(`{3,}|~{3,})[^{\n]*\n.*?^\1\s*$", re.MULTILINE | re.DOTALL)
-CODE_SPAN = re.compile(r"(\{[A-Za-z][\w:+.-]*\})?(?<!`)(`+)(?!`)(.+?)(?<!`)\2(?!`)", re.DOTALL)
-FORMULA = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$(?!\s)(?:[^$\\]|\\.)+?\$", re.DOTALL)
-
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
-
-
-def leftovers(markdown: str) -> list[str]:
-    """What in a piece of Markdown only MyST understands; quoted code may hold anything."""
-    text = CODE_BLOCK.sub("", markdown)
-    found = ["a directive"] if DIRECTIVE.search(text) else []
-    found += ["a role"] if any(role for role, _, _ in CODE_SPAN.findall(text)) else []
-    plain = FORMULA.sub("FORMULA", CODE_SPAN.sub("", text))
-    patterns = LEFTOVERS.items()
-    return found + [what for what, form in patterns if re.search(form, plain, re.MULTILINE)]
 
 
 def written(site: Path, chapter: common.Chapter) -> NotebookNode:
@@ -412,16 +387,27 @@ def test_it_says_which_wheel_it_could_not_get(fresh: Path, address: str) -> None
 
 
 PINNED = "stable-baselines3==2.9.2"
+PACKAGE = {
+    "__init__.py": "from irl_lib import game, tables",
+    "tables.py": "import numpy",
+    "training/__init__.py": "",
+    "training/steps.py": "from stable_baselines3 import PPO",
+    "training/climb.py": "import scipy",
+    "game/__init__.py": "if TYPE_CHECKING:\n    from irl_lib.game.learning import play",
+    "game/learning.py": "def play():\n    from irl_lib.training import steps",
+}
 IMPORTS = {
     "import stable_baselines3": [PINNED],
     "import stable_baselines3.common.vec_env as v": [PINNED],
     "from stable_baselines3 import PPO": [PINNED],
-    "if True:\n    from irl_lib import guided_cost as g": [PINNED],
-    "from irl_lib.guided_cost import guided_cost_learning": [PINNED],
-    "import irl_lib.guided_cost": [PINNED],
-    "import irl_lib\nfrom irl_lib import max_ent": [],
-    "from irl_lib.max_ent import *\nfrom . import guided_cost": [],
-    "guided_cost = 'import stable_baselines3'": [],
+    "if True:\n    from irl_lib import game as g": [PINNED],
+    "from irl_lib.game import play": [PINNED],
+    "import irl_lib.game": [PINNED],
+    "from irl_lib.training.steps import Step": [PINNED],
+    "from irl_lib.training import climb": [],
+    "import irl_lib\nfrom irl_lib import tables": [],
+    "from irl_lib.tables import *\nfrom . import game": [],
+    "game = 'import stable_baselines3'": [],
 }
 
 
@@ -429,9 +415,25 @@ IMPORTS = {
 def test_what_colab_lacks_is_found_in_the_imports(code: str, tmp_path: Path) -> None:
     listed = "numpy==2.4.6\nstable_baselines3==2.9.2\ntorch==2.13.0\n"
     (tmp_path / "requirements.txt").write_text(listed)
+    for name, text in PACKAGE.items():
+        (tmp_path / "irl_lib" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "irl_lib" / name).write_text(text)
     cells = [nbformat.v4.new_markdown_cell("import stable_baselines3")]
     cells.append(nbformat.v4.new_code_cell(code))
     assert lacking(tmp_path, nbformat.v4.new_notebook(cells=cells)) == IMPORTS[code]
+
+
+@pytest.mark.parametrize(
+    ("code", "lacks"),
+    [
+        ("from irl_lib import guided_cost", True),
+        ("from irl_lib import max_ent, worlds", False),
+        ("from irl_lib import behavior_cloning, networks, rollouts", False),
+    ],
+)
+def test_guided_cost_learning_needs_it_and_others_do_not(code: str, lacks: bool) -> None:
+    cells = [nbformat.v4.new_code_cell(code)]
+    assert bool(lacking(ROOT, nbformat.v4.new_notebook(cells=cells))) == lacks
 
 
 def test_the_environment_pins_what_colab_lacks() -> None:
@@ -496,148 +498,7 @@ def test_what_is_there_is_not_installed_again(fresh: Path, address: str) -> None
     assert (status, said) == (0, f"irl_lib {wheel_version(ROOT)}, from {address}\n")
 
 
-# ---- the translation
-
-
-class Everything:
-    """A resolver that knows every label, and gives it away."""
-
-    def reference(self, role: str, target: str, text: str) -> str:
-        """The role and the target."""
-        if role == "nonsense":
-            raise UntranslatableError(role)
-        return f"<{text or target}>"
-
-    def number(self, label: str) -> str:
-        """Always the same number."""
-        return "4.1"
-
-    def link(self, target: str) -> tuple[str, str]:
-        """The target on a made-up site."""
-        return f"https://site/{target}", "its title"
-
-    def image(self, path: str) -> str:
-        """The path on a made-up site."""
-        return f"https://site/{path}"
-
-    def bibliography(self) -> str:
-        """One work."""
-        return "- A. Author. A work."
-
-
-TRANSLATIONS = {
-    "plain": ("Plain *text* with $x_1$.", "Plain *text* with $x_1$."),
-    "role": ("See {eq}`eq-elbo`.", "See <eq-elbo>."),
-    "role with text": ("See {ref}`the $x$ part <part-x>`.", "See <the $x$ part>."),
-    "math role": ("{math}`x^2`", "$x^2$"),
-    "code is left alone": ("`{eq}` and ``{eq}`x` ``", "`{eq}` and ``{eq}`x` ``"),
-    "math is left alone": ("$[a](b) \\{x\\}`y`$", "$[a](b) \\{x\\}`y`$"),
-    "code block is left alone": ("```python\n(x)=\n{eq}`x`\n```", "```python\n(x)=\n{eq}`x`\n```"),
-    "link": ("[text](../book/errata.md)", "[text](https://site/../book/errata.md)"),
-    "link without text": ("[](#label)", "[its title](https://site/#label)"),
-    "outer link": ("[text](https://x.org/a_(b))", "[text](https://x.org/a_(b))"),
-    "image": ("![alt](a.png){width=50%}", "![alt](https://site/a.png)"),
-    "target": ("(here)=\n# Title", "# Title"),
-    "comment": ("% no\nyes", "yes"),
-    "block break": ("a\n+++\nb", "a\nb"),
-    "attributes": ("{.lead}\nText", "Text"),
-    "definition": ("Term\n: means this", "**Term**: means this"),
-    "labelled formula": ("$$\nx\n$$ (eq-x)", "$$\nx \\tag{4.1}\n$$"),
-    "labelled formula in a line": ("$$x$$ (eq-x)", "$$x \\tag{4.1} $$"),
-    "formula": ("$$\nx\n$$", "$$\nx\n$$"),
-    "math directive": ("```{math}\n:label: eq-x\nx\n```", "$$x \\tag{4.1} $$"),
-    "note": (":::{note}\nText.\n:::", "> **Note**\n>\n> Text."),
-    "admonition": (
-        "```{admonition} A {eq}`x`\n:class: tip\nText.\n```",
-        "> **A <x>**\n>\n> Text.",
-    ),
-    "folded": (
-        ":::{dropdown} More\nText.\n:::",
-        "<details>\n<summary>More</summary>\n\nText.\n\n</details>",
-    ),
-    "folded by class": (
-        ":::{admonition} More\n:class: dropdown\nText.\n:::",
-        "<details>\n<summary>More</summary>\n\nText.\n\n</details>",
-    ),
-    "formula in a quote": (":::{tip}\n$$\na\n$$\n:::", "> **Tip**\n>\n> $$ a $$"),
-    "nested": (
-        "::::{note}\n:::{tip}\nText.\n:::\n::::",
-        "> **Note**\n>\n>\n> > **Tip**\n> >\n> > Text.",
-    ),
-    "theorem": (
-        ":::{prf:theorem} Name\n:label: t\nText.\n:::",
-        "**Theorem 4.1 (Name).**\n\nText.",
-    ),
-    "proof": (":::{prf:proof}\nClear.\n:::", "**Proof.** Clear. $\\square$"),
-    "exercise": (
-        "```{exercise} Hard\n:label: ex\nDo.\n```",
-        "#### Exercise 4.1 (Hard)\n\nDo.",
-    ),
-    "solution": (
-        "```{solution} ex\n:class: dropdown\nDone.\n```",
-        "<details>\n<summary>Solution to Exercise 4.1</summary>\n\nDone.\n\n</details>",
-    ),
-    "solution over cells": (
-        "```{solution-start} ex\n```\nSo.",
-        "#### Solution to Exercise 4.1\n\nSo.",
-    ),
-    "end of a solution": ("```{solution-end}\n```", "*End of the solution.*"),
-    "figure": (
-        "```{figure} a.png\n:alt: An a\nThe a of {eq}`x`.\n```",
-        "![An a](https://site/a.png)\n\n*The a of <x>.*",
-    ),
-    "table": ("```{table} Title\n| a |\n|---|\n```", "**Title**\n\n| a |\n|---|"),
-    "references": ("```{bibliography}\n:filter: x\n```", "- A. Author. A work."),
-    "in a list": ("- a\n\n  ```{tip}\n  b\n  ```", "- a\n\n\n  > **Tip**\n  >\n  > b"),
-    "options as yaml": ("```{note}\n---\nclass: x\n---\nText.\n```", "> **Note**\n>\n> Text."),
-}
-
-
-@pytest.mark.parametrize("name", TRANSLATIONS)
-def test_translation(name: str) -> None:
-    source, wanted = TRANSLATIONS[name]
-    assert Translator(Everything()).cell(source) == wanted
-
-
-@pytest.mark.parametrize("name", TRANSLATIONS)
-def test_no_translation_leaves_myst_behind(name: str) -> None:
-    assert leftovers(Translator(Everything()).cell(TRANSLATIONS[name][0])) == []
-
-
-@pytest.mark.parametrize(
-    "text", ["```{mystery}\nx\n```", "{nonsense}`x`", ":::{note}\nno end", "```\nno end"]
-)
-def test_what_cannot_be_translated_is_an_error(text: str) -> None:
-    with pytest.raises(UntranslatableError):
-        Translator(Everything()).cell(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        ":::{note}\nx\n:::",
-        "```{note}\nx\n```",
-        "{eq}`x`",
-        "(x)=",
-        "$$x$$ (eq-x)",
-        "{{ x }}",
-        "+++",
-        "[a](../b.md)",
-        "[a](#b)",
-    ],
-)
-def test_leftovers_are_found(text: str) -> None:
-    assert leftovers(f"Before.\n\n{text}\n\nAfter.")
-
-
-def test_display_formulas_in_quotes_stand_on_one_line() -> None:
-    assert quote("a\n\n$$\nx\n= y\n$$\n\nb") == "> a\n>\n> $$ x = y $$\n>\n> b"
-
-
-def test_a_solution_in_one_cell_is_folded() -> None:
-    text = "```{solution-start} ex\n```\nText.\n\n```{solution-end}\n```"
-    assert Translator(Everything()).cell(text).startswith("<details>")
-    assert Translator(Everything()).cell(text).endswith("</details>")
+# ---- the notebook around the text
 
 
 def test_hidden_cells_stay_and_captions_are_told() -> None:
@@ -647,8 +508,13 @@ def test_hidden_cells_stay_and_captions_are_told() -> None:
         nbformat.v4.new_code_cell("plot(a)", id="b", metadata=figure),
     ]
     source = nbformat.v4.new_notebook(cells=cells)
-    made = flavour(source, Everything(), "where it is", "bootstrap()")
+    made = flavour(
+        source,
+        Book(labels={"x": Target("https://site/a.html#x", "(4.1)")}),
+        "where it is",
+        "bootstrap()",
+    )
     assert code_of(made["cells"]) == ["bootstrap()", "a = 1", "plot(a)"]
     assert made["cells"][2]["metadata"]["cellView"] == "form"
-    assert made["cells"][4]["source"] == "*Two curves, see <x>.*"
+    assert made["cells"][4]["source"] == "*Two curves, see [(4.1)](https://site/a.html#x).*"
     assert "cellView" not in source["cells"][0]["metadata"], "the source was changed"

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup, Tag
 
+import irl_book_common as common
+
 Pages = dict[Path, BeautifulSoup]
 Guard = Callable[[BeautifulSoup], list[str]]
 
@@ -158,11 +160,21 @@ def test_guard_complains_about_a_bad_page(guard: Guard) -> None:
 
 def test_every_page_of_the_contents_is_built(root: Path, site: Path) -> None:
     contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
-    missing = [
-        name for name in [contents["root"], *chapters] if not (site / f"{name}.html").exists()
-    ]
-    assert missing == []
+    names = list(common.toc_files(contents))
+    assert [name for name in names if not (site / f"{name}.html").exists()] == []
+
+
+def test_the_sidebar_of_every_page_has_the_whole_contents(
+    root: Path, site: Path, pages: Pages
+) -> None:
+    contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    wanted = [site / f"{name}.html" for name in common.toc_files(contents)]
+    for path, page in pages.items():
+        if is_redirect(page):
+            continue
+        links = [str(tag["href"]) for tag in page.select(".bd-links li[class*=toctree] > a")]
+        found = [path if link == "#" else (path.parent / link).resolve() for link in links]
+        assert found == wanted, path
 
 
 def anchors(page: BeautifulSoup) -> set[str]:

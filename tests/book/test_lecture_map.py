@@ -162,7 +162,8 @@ def test_the_map_leads_to_the_code(site: Path) -> None:
     found = targets(content(page(site, "book/lecture_map")))
     for code in common.implementations(ROOT / "irl_lib"):
         if not any(part.startswith("_") for part in code.name.split(".")):
-            assert f"api.html#{code.name}" in found
+            room = code.name.split(".")[1]
+            assert f"api/{room}.html#{code.name}" in found
 
 
 def test_every_link_of_the_map_is_alive(site: Path) -> None:

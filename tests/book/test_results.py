@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 
-from benchmarks import harness
+from benchmarks.running import harness
 from irl_book_launch import colab_address
 from irl_book_results import columns, describe, make_table, provenance, show
 

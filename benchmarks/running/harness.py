@@ -17,30 +17,28 @@ from typing import Any
 
 from irl_lib.support import files
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parent
-OWN = ("__main__", "harness", "study", "sweep")
 RESULTS = ROOT / "book" / "results"
 PACKAGES = ("numpy", "scipy")
 Row = dict[str, Any]
 
 
 def names() -> list[str]:
-    """The benchmarks and studies that there are: modules beside this one that define one."""
-    found = (each.name for each in pkgutil.iter_modules([str(HERE)]) if not each.ispkg)
-    return sorted(name for name in found if defined(name) & {"run", "cells", "run_cell"})
+    """The benchmarks and studies that there are: modules above this folder that define one."""
+    found = {each.name for each in pkgutil.iter_modules([str(HERE)]) if not each.ispkg}
+    named = sorted(found - {"__main__"})
+    return [name for name in named if defined(name) & {"run", "cells", "run_cell"}]
 
 
 def is_study(name: str) -> bool:
-    """Whether a module is a study, which `benchmarks.sweep` runs, rather than a benchmark."""
+    """Whether a module is a study, which a sweep runs, rather than a benchmark."""
     found = defined(name)
     return "cells" in found or ("run_cell" in found and "run" not in found)
 
 
 def defined(name: str) -> set[str]:
     """The functions that a module defines; it is not imported."""
-    if name in OWN:
-        return set()
     try:
         tree = ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))
     except SyntaxError:  # which importing it will say, when it is named
