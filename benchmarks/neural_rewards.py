@@ -119,9 +119,9 @@ def run_cell(
         warnings.simplefilter("always")  # how far it got is part of the result
         found = max_ent.deep_max_ent(
             known.mdp,
-            net,
-            shown,
             _seen(method, known),
+            shown,
+            net,
             l2=prior / demonstrations,
             tolerance=TOLERANCE,
             max_iterations=iterations,
@@ -133,7 +133,7 @@ def run_cell(
         "evd": _lost(known, found.rewards),
         "transfer": float(np.mean([_lost(*each) for each in zip(new, tables, strict=True)])),
         "knowing_nothing": _lost(known, np.zeros_like(known.reward)),
-        "iterations": len(found.history["objective"]),
+        "iterations": len(found.history["objective"]) - 1,
         "gradient_norm": found.gradient_norm,
         "converged": found.converged,
     }

@@ -192,15 +192,13 @@ def forgiving_loss(task: World, path: Demonstrations) -> Array:
 def max_entropy(lessons: Lessons) -> Fit:
     """The most likely weights; the likelihood of several goals is a sum."""
     upper, count = _upper(lessons), [0]
+    n, mdps = len(lessons.tasks), [task.mdp for task in lessons.tasks]
+    features = [task.features for task in lessons.tasks]
 
     def loss(w: Array) -> tuple[float, Array]:
         count[0] += 1
-        parts = [
-            max_ent.objective(task.mdp, task.features, path, w, l2=0.01)
-            for task, path in zip(lessons.tasks, lessons.shown, strict=True)
-        ]
-        gradient = np.mean([part.gradient for part in parts], axis=0)
-        return -float(np.mean([part.value for part in parts])), -gradient
+        at = max_ent.objective(mdps, features, lessons.shown, w, l2=0.01 * n)
+        return -at.value / n, -at.gradient / n
 
     start = time.perf_counter()
     found = optimize.minimize(

@@ -61,9 +61,13 @@ def test_the_gradient_is_that_of_the_objective(problem: Problem, l2: float) -> N
 
         def value(step: float, causal: bool = causal) -> float:
             weights = w + step * direction
-            return max_ent.objective(mdp, problem.features, expert, weights, causal, l2).value
+            return max_ent.objective(
+                mdp, problem.features, expert, weights, causal=causal, l2=l2
+            ).value
 
-        gradient = max_ent.objective(mdp, problem.features, expert, w, causal, l2).gradient
+        gradient = max_ent.objective(
+            mdp, problem.features, expert, w, causal=causal, l2=l2
+        ).gradient
         scale = max(1.0, float(shown(mdp, problem.reward, causal).sum()))
         assert slope(value, gradient @ direction, scale, 1e-9) < 1e-8
 
@@ -75,7 +79,7 @@ def test_the_gradient_vanishes_at_the_truth(problem: Problem) -> None:
     mdp = problem.mdp
     for causal in (True, False)[: 1 + (mdp.horizon is not None)]:
         expert = shown(mdp, problem.reward, causal)
-        at_truth = max_ent.objective(mdp, problem.features, expert, problem.weights, causal)
+        at_truth = max_ent.objective(mdp, problem.features, expert, problem.weights, causal=causal)
         assert np.linalg.norm(at_truth.gradient) < 1e-12 * max(100.0, float(expert.sum()))
 
 
@@ -89,7 +93,7 @@ def test_the_objective_is_concave(problem: Problem) -> None:
         expert = shown(mdp, problem.reward, causal)
         here, there, middle = (
             max_ent.objective(
-                mdp, problem.features, expert, problem.weights + step * direction, causal
+                mdp, problem.features, expert, problem.weights + step * direction, causal=causal
             ).value
             for step in (0.0, 1.0, 0.5)
         )
@@ -121,7 +125,9 @@ def test_soft_experts_are_recovered_and_nothing_is_flagged(problem: Problem, met
         start[0] += 1.0
     for causal in (True, False)[: 1 + (mdp.horizon is not None)]:
         expert = shown(mdp, problem.reward, causal)
-        found = solve(mdp, problem.features, expert, causal, method=method, initial_weights=start)
+        found = solve(
+            mdp, problem.features, expert, causal=causal, method=method, initial_weights=start
+        )
         assert found.converged
         assert found.gradient_norm <= 1e-6
         again = shown(mdp, found.reward, causal)
@@ -202,10 +208,10 @@ def test_redundant_features_have_a_finite_optimum(method: str, causal: bool) -> 
     world = worlds.gridworld(4, seed=1, horizon=6, n_features=2)
     copies = np.concatenate([world.features, world.features[..., :1], np.ones((16, 4, 1))], axis=2)
     expert = shown(world.mdp, world.reward, causal)
-    found = solve(world.mdp, copies, expert, causal, method=method)
+    found = solve(world.mdp, copies, expert, causal=causal, method=method)
     assert found.converged
     zero = np.zeros((16, 4, 1))
-    found = solve(world.mdp, np.concatenate([world.features, zero], axis=2), expert, causal)
+    found = solve(world.mdp, np.concatenate([world.features, zero], axis=2), expert, causal=causal)
     assert found.converged
 
 
@@ -300,8 +306,8 @@ def test_deterministic_demonstrations_have_no_finite_optimum(method: str, causal
     hard = planning.value_iteration(world.mdp, world.reward).policy
     demos = demonstrations.sample(world.mdp, hard, 50, np.random.default_rng(0))
     message = "no finite weights are optimal: the expert's features are at the edge"
-    fails_to_solve(message, world.mdp, one_hot, demos, causal, method=method)
-    assert solve(world.mdp, one_hot, demos, causal, method=method, l2=0.1).converged
+    fails_to_solve(message, world.mdp, one_hot, demos, causal=causal, method=method)
+    assert solve(world.mdp, one_hot, demos, causal=causal, method=method, l2=0.1).converged
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -458,7 +464,7 @@ def test_gradient_ascent_stops_before_weights_without_value() -> None:
         expert,
         method="gradient-ascent",
         initial_weights=[8.0, 0.0],
-        step_size=100.0,
+        learning_rate=100.0,
     )
     assert found.weights[0] == 8.0
 
@@ -612,7 +618,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"method": "adam"}, "method is 'adam'; expected one of l-bfgs, newton-cg, gradient-ascent"),
     ({"tolerance": 0.0}, "tolerance is 0.0; expected a finite number > 0"),
     ({"tolerance": "tight"}, "tolerance is 'tight'; expected"),
-    ({"step_size": -1.0}, "step_size is -1.0; expected a finite number > 0"),
+    ({"learning_rate": -1.0}, "learning_rate is -1.0; expected a finite number > 0"),
     ({"max_iterations": 0}, "max_iterations is 0; expected a whole number, at least 1"),
     ({"max_iterations": 2.5}, "max_iterations is 2.5; expected"),
     ({"l2": -0.1}, "l2 is -0.1; expected a finite number >= 0"),
@@ -692,3 +698,54 @@ def test_a_missing_progress_bar_names_what_to_install(monkeypatch: pytest.Monkey
     world = worlds.gridworld(3, seed=1, horizon=4)
     with pytest.raises(ImportError, match=r'pip install "irl_lib\[progress\]"'):
         max_ent.max_ent(world.mdp, world.features, shown(world.mdp, world.reward), progress=True)
+
+
+# --- several MDPs -------------------------------------------------------------------------------
+
+
+def test_several_mdps_add_up_and_return_tuples() -> None:
+    maps = [worlds.gridworld(4, seed=seed, n_features=3, slip=0.2) for seed in (1, 2)]
+    weights = np.array([1.0, -0.5, 0.3])
+    mdps, features = [each.mdp for each in maps], [each.features for each in maps]
+    demos = [shown(each.mdp, each.features @ weights) for each in maps]
+    both = max_ent.objective(mdps, features, demos, [0.1, 0.2, 0.3], l2=0.2)
+    each = [
+        max_ent.objective(*one, [0.1, 0.2, 0.3], l2=0.1)
+        for one in zip(mdps, features, demos, strict=True)
+    ]
+    assert both.value == pytest.approx(sum(one.value for one in each), abs=1e-12)
+    np.testing.assert_allclose(both.gradient, sum(one.gradient for one in each), atol=1e-12)
+    for method in METHODS:
+        found = solve(mdps, features, demos, method=method, max_iterations=10_000)
+        np.testing.assert_allclose(found.weights, weights, atol=1e-4)
+        for one, reward, policy in zip(maps, found.reward, found.policy, strict=True):
+            np.testing.assert_allclose(reward, one.features @ found.weights, atol=1e-12)
+            soft = planning.soft_value_iteration(one.mdp, reward).policy
+            np.testing.assert_allclose(policy, soft, atol=1e-12)
+
+
+def test_an_edge_of_several_mdps_is_one_of_their_sum() -> None:
+    """What one map leaves at the edge another may bring inside."""
+    world = worlds.gridworld(3, seed=1, n_features=2, horizon=4)
+    best = planning.value_iteration(world.mdp, world.reward).policy
+    hard = planning.occupancy(world.mdp, best)
+    soft = shown(world.mdp, world.reward)
+    twice = ([world.mdp] * 2, [world.features] * 2)
+    fails_to_solve("no finite weights are optimal", *twice, [hard, hard])
+    assert solve(*twice, [hard, soft]).converged
+
+
+@pytest.mark.parametrize(
+    ("features", "demos", "message"),
+    [
+        (3, 1, r"mdp and demos have 2 and 1 entries"),
+        (1, 2, r"mdp and features have 2 and 1 entries"),
+        ([2, 3], 2, r"features\[1\] has 3 columns, features\[0\] has 2"),
+    ],
+)
+def test_sequences_that_do_not_fit_are_named(features: Any, demos: int, message: str) -> None:
+    mdp = worlds.gridworld(2).mdp
+    columns = [2] * features if isinstance(features, int) else features
+    expert = np.full((4, 4), mdp.mass / 16.0)
+    with pytest.raises(ValueError, match=message):
+        max_ent.max_ent([mdp] * 2, [np.ones((4, 4, k)) for k in columns], [expert] * demos)

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from irl_lib import demonstrations, planning, worlds
 from irl_lib.mdp import MDP
+from irl_lib.planning import backups, bellman, fixed_points, systems
 from irl_lib.support.checks import Array
 from strategies import Problem, problems, slope
 
@@ -328,7 +329,7 @@ def test_shortest_paths_change_nothing_but_the_time(
 
     found = solve()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "_along_shortest_paths", lambda *_: None)
+        patch.setattr(fixed_points, "_along_shortest_paths", lambda *_: None)
         usual = solve()
     assert (found is None) == (usual is None)
     if found is not None and usual is not None:
@@ -344,7 +345,7 @@ def test_shortest_paths_need_no_policy_iteration(monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object) -> None:
         raise AssertionError("a policy is evaluated")
 
-    monkeypatch.setattr(planning, "_value_of", refuse)
+    monkeypatch.setattr(fixed_points, "_value_of", refuse)
     planning.value_iteration(mdp, reward)
     with pytest.raises(AssertionError, match="evaluated"):  # some steps pay
         planning.value_iteration(mdp, np.where(reward < 0.0, reward + 2.0, 0.0))
@@ -358,13 +359,13 @@ def test_sums_over_paths_start_where_newton_would_end(
 ) -> None:
     world = worlds.gridworld(15, slip=0.0, goals=[(14, 3)], discount=1.0)
     cost = np.random.default_rng(0).uniform(5.0, 9.0, (225, 4)) * ~world.mdp.absorbing[:, None]
-    count, evaluate = [], planning._value_of
+    count, evaluate = [], fixed_points._value_of
 
     def counted(*arguments: Any) -> Array | None:
         count.append(1)
         return evaluate(*arguments)
 
-    monkeypatch.setattr(planning, "_value_of", counted)
+    monkeypatch.setattr(fixed_points, "_value_of", counted)
     planning.soft_value_iteration(world.mdp, -cost, temperature)
     assert len(count) <= 1
 
@@ -419,7 +420,7 @@ def test_looking_ahead_changes_nothing_but_the_time(monkeypatch: pytest.MonkeyPa
         world = worlds.gridworld(8, slip=0.3, seed=seed, discount=0.99)
         plan = planning.value_iteration(world.mdp, world.reward)
         with monkeypatch.context() as patch:
-            patch.setattr(planning, "MANY", 1)
+            patch.setattr(fixed_points, "MANY", 1)
             ahead = planning.value_iteration(world.mdp, world.reward)
         np.testing.assert_allclose(ahead.v, plan.v, rtol=1e-11)
         np.testing.assert_array_equal(ahead.policy, plan.policy)
@@ -587,7 +588,8 @@ def test_reductions_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> N
         (planning.soft_value_iteration(world.mdp, world.reward), world.reward),
         (planning.value_iteration(world.mdp, world.reward), world.reward),
     ]
-    monkeypatch.setattr(planning, "BLOCK", 7)
+    for module in (backups, bellman):
+        monkeypatch.setattr(module, "BLOCK", 7)
     for (plan, reward), again in zip(
         plans, (planning.soft_value_iteration, planning.value_iteration), strict=True
     ):
@@ -599,7 +601,7 @@ def test_iterated_systems_agree_with_factorised_ones(monkeypatch: pytest.MonkeyP
     world = worlds.gridworld(6, seed=4, discount=0.9)
     plan = planning.soft_value_iteration(world.mdp, world.reward)
     x = planning.occupancy(world.mdp, plan.policy)
-    monkeypatch.setattr(planning, "DIRECT_LIMIT", 10)
+    monkeypatch.setattr(systems, "DIRECT_LIMIT", 10)
     again = planning.soft_value_iteration(world.mdp, world.reward)
     np.testing.assert_allclose(again.v, plan.v, atol=1e-11)
     np.testing.assert_allclose(planning.occupancy(world.mdp, plan.policy), x, atol=1e-11)
@@ -693,7 +695,8 @@ def test_rewards_after_the_end_are_refused() -> None:
 
 
 def test_a_backup_is_the_same_whatever_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "BLOCK", 7)
+    for module in (backups, bellman):
+        monkeypatch.setattr(module, "BLOCK", 7)
     world = worlds.gridworld(6, slip=0.3, seed=2, discount=0.9)
     v = np.random.default_rng(0).normal(size=36)
     expected = world.reward + 0.9 * world.mdp.expect(v)
@@ -861,7 +864,7 @@ def test_a_large_map_with_slips_is_planned(temperature: float) -> None:
     side = 225
     world = worlds.gridworld(side, slip=0.1, discount=1.0, goals=[(side - 1, side - 1)])
     reward = np.full((side**2, 4), -2.0) * ~world.mdp.absorbing[:, None]
-    assert side**2 > planning.DIRECT_LIMIT
+    assert side**2 > systems.DIRECT_LIMIT
     if temperature:
         plan = planning.soft_value_iteration(world.mdp, reward)
     else:
@@ -885,8 +888,8 @@ def test_large_problems_that_mix_fast_need_no_factors(
         return [plan.v, hard.v, planning.occupancy(world.mdp, plan.policy), moved]
 
     usual = solve()
-    monkeypatch.setattr(planning, "DIRECT_LIMIT", 10)
-    monkeypatch.delattr(planning.linalg, "splu")
+    monkeypatch.setattr(systems, "DIRECT_LIMIT", 10)
+    monkeypatch.delattr(systems.linalg, "splu")
     for found, expected in zip(solve(), usual, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-11 * np.abs(expected).max())
 

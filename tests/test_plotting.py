@@ -139,7 +139,7 @@ def test_bad_players(options, message):
 
 
 def test_an_animation_that_is_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(plotting, "MAX_BYTES", 1_000)
+    monkeypatch.setattr(plotting.figures, "MAX_BYTES", 1_000)
     with pytest.raises(ValueError, match=r"the 3 frames take .* expected at most 1,000"):
         plotting.player(draw, 3, ALT, "growing")
 

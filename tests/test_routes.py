@@ -138,7 +138,7 @@ def test_many_destinations_in_parts_are_the_same(monkeypatch):
     seen = drives(TOWN, 60)
     value, gradient = routes.route_objective(TOWN, seen, TASTE)
     log_p = routes.route_log_probability(TOWN, TASTE, seen)
-    monkeypatch.setattr(routes, "CHUNK", 3 * TOWN.n_segments)
+    monkeypatch.setattr(routes.likelihood, "CHUNK", 3 * TOWN.n_segments)
     other, other_gradient = routes.route_objective(TOWN, seen, TASTE)
     assert value == pytest.approx(other, abs=1e-12)
     np.testing.assert_allclose(gradient, other_gradient, atol=1e-12)

@@ -78,7 +78,7 @@ def experts(mdp: MDP | Sequence[MDP], features: Any, demos: Any) -> list[Expert]
     if isinstance(mdp, MDP):
         return [Expert(mdp, features, _shown("demos", demos), "demos")]
     mdps = check_mdps(mdp)
-    for name, each in (("features", features), ("demos", demos)):
+    for name, each in (("demos", demos), ("features", features)):
         if isinstance(each, Demonstrations) or not isinstance(each, Sequence | np.ndarray):
             raise ValueError(f"{name} is {each!r}; expected a sequence, one entry for each MDP")
         if len(each) != len(mdps):

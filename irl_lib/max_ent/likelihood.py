@@ -27,7 +27,6 @@ References: Ziebart (2010), chapter 6.
 
 from __future__ import annotations
 
-import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -46,11 +45,21 @@ class Shown(NamedTuple):
 
     occupancy: Array
     """``(S, A)``, discounted."""
-    sources: Array
-    """``(S,)``, discounted; with a horizon ``(T, S)``, for each step, not discounted."""
+    sources: Array | None
+    """``(S,)``, discounted; with a horizon ``(T, S)``, for each step, not discounted; None stands
+    for the start."""
     states: Array | None = None
     """Likewise, how often it was where, for the likelihood; None stands for where a policy goes
     that enters by the sources."""
+
+
+class FreeValue(NamedTuple):
+    """What the expert's reward is compared with."""
+
+    value: float
+    visits: Array
+    """``(S, A)``, its gradient in the reward."""
+    plan: planning.Plan
 
 
 class TableObjective(NamedTuple):
@@ -60,6 +69,29 @@ class TableObjective(NamedTuple):
     gradient: Array
     """``(S, A)``: the expert's visits minus the learner's."""
     plan: planning.Plan
+
+
+def free_value(mdp: MDP, reward: Array, sources: Array | None, causal: bool = True) -> FreeValue:
+    r""":math:`F(r)` and its gradient, the visits of a learner for whom r is the reward.
+
+    Causal, :math:`F = \sum_s b(s) V(s)`; not causal, :math:`F = \log Z`.
+
+    Args:
+        mdp: S states, A actions.
+        reward: ``(S, A)``, checked.
+        sources: as in :class:`Shown`.
+        causal: whether the learner plans, or chooses its luck as well.
+
+    Raises:
+        irl_lib.planning.DivergenceError: when no finite soft value exists.
+    """
+    if causal:
+        plan = planning.unchecked_soft_plan(mdp, reward)
+        visits = planning.unchecked_occupancy(mdp, plan.policy, sources)
+        return FreeValue(value_from(mdp, plan.v, sources), visits, plan)
+    plan = planning.trajectory_posterior(mdp, reward)
+    visits = planning.trajectory_occupancy(mdp, plan)
+    return FreeValue(planning.log_partition(mdp, plan), visits, plan)
 
 
 def table_objective(mdp: MDP, shown: Shown, reward: Array) -> TableObjective:
@@ -75,19 +107,21 @@ def table_objective(mdp: MDP, shown: Shown, reward: Array) -> TableObjective:
 
     Implements: eq-nonlinear-maxent
     """
-    plan = planning.unchecked_soft_plan(mdp, reward)
-    value = float(np.sum(shown.occupancy * reward)) - value_from(mdp, plan.v, shown.sources)
-    visits = occupancy_from(mdp, plan.policy, shown.sources)
-    return TableObjective(value, shown.occupancy - visits, plan)
+    free = free_value(mdp, reward, shown.sources)
+    value = float(np.sum(shown.occupancy * reward)) - free.value
+    return TableObjective(value, shown.occupancy - free.visits, free.plan)
 
 
-def shown_by(mdp: MDP, demos: Demonstrations | ArrayLike, objective: str) -> Shown:
+def shown_by(
+    mdp: MDP, demos: Demonstrations | ArrayLike, objective: str, name: str = "demos"
+) -> Shown:
     """The occupancy of demonstrations, and the sources of an objective.
 
     Args:
         mdp: S states, A actions.
         demos: demonstrations; or an occupancy ``(S, A)``, with a horizon that of a policy.
         objective: ``"likelihood"`` or ``"dual"``.
+        name: what an error calls the demonstrations.
 
     Raises:
         ValueError: for another objective, or bad demonstrations; truncated ones are bad for the
@@ -96,10 +130,10 @@ def shown_by(mdp: MDP, demos: Demonstrations | ArrayLike, objective: str) -> Sho
     check_objective(objective)
     if objective == "likelihood" and isinstance(demos, Demonstrations):
         return _of_the_actions(mdp, demos)
-    occupancy = complete_occupancy(mdp, demos)
+    occupancy = complete_occupancy(mdp, demos, name)
     if objective == "likelihood" and mdp.horizon is None:
         return Shown(occupancy, _residual(mdp, occupancy), occupancy.sum(axis=1))
-    return Shown(occupancy, _at_the_start(mdp))
+    return Shown(occupancy, None)
 
 
 def check_objective(objective: str) -> None:
@@ -112,8 +146,10 @@ def check_objective(objective: str) -> None:
         raise ValueError(f"objective is {objective!r}; expected one of {', '.join(OBJECTIVES)}")
 
 
-def value_from(mdp: MDP, v: Array, sources: Array) -> float:
+def value_from(mdp: MDP, v: Array, sources: Array | None) -> float:
     """The values of a plan, ``(S,)`` or ``(T + 1, S)``, where the sources enter the world."""
+    if sources is None:
+        return float(mdp.initial @ (v if mdp.horizon is None else v[0]))
     if mdp.horizon is None:
         return float(sources @ v)
     weights = mdp.discount ** np.arange(mdp.horizon)
@@ -132,35 +168,6 @@ def visits_to(mdp: MDP, policy: Array, states: Array) -> Array:
         return states[:, None] * policy
     weights = mdp.discount ** np.arange(mdp.horizon)
     return np.asarray(np.einsum("t,ts,tsa->sa", weights, states, policy))
-
-
-def occupancy_from(mdp: MDP, policy: Array, sources: Array) -> Array:
-    """``(S, A)``: the visits of a policy that enters the world by sources, of either sign.
-
-    Args:
-        mdp: S states, A actions.
-        policy: ``(S, A)``, or ``(T, S, A)`` with a horizon.
-        sources: as in :class:`Shown`.
-    """
-    if mdp.horizon is None:
-        entered = copy.copy(mdp)
-        entered.initial = sources
-        return planning.unchecked_occupancy(entered, policy)
-    total = np.zeros((mdp.n_states, mdp.n_actions))
-    arriving = np.zeros(mdp.n_states)
-    for t in range(mdp.horizon):
-        visits = (arriving + sources[t])[:, None] * policy[t]
-        total += mdp.discount**t * visits
-        arriving = mdp.flow(visits)
-    return total
-
-
-def _at_the_start(mdp: MDP) -> Array:
-    if mdp.horizon is None:
-        return mdp.initial
-    sources = np.zeros((mdp.horizon, mdp.n_states))
-    sources[0] = mdp.initial
-    return sources
 
 
 def _of_the_actions(mdp: MDP, demos: Demonstrations) -> Shown:

@@ -1,4 +1,14 @@
-"""The soft Bellman recursion; at temperature zero, the hard one."""
+r"""The soft Bellman recursion; at temperature zero, the hard one.
+
+.. math::
+    Q_t(s,a) = r(s,a) + \gamma\, \mathbb{E}_{s' \sim P(\cdot|s,a)} V_{t+1}(s'), \qquad
+    V_t(s) = \alpha \log \sum_a \exp (Q_t(s,a) / \alpha), \qquad
+    \pi_t(a|s) = \exp((Q_t(s,a) - V_t(s)) / \alpha) .
+
+The loop that is it stands in :func:`backward`; what :math:`Q_t` is made of is handed to it, since
+:func:`irl_lib.planning.trajectory_posterior` differs from planning there, and nowhere else.
+Without a horizon the recursion has a fixed point instead (:mod:`irl_lib.planning.fixed_points`).
+"""
 
 from __future__ import annotations
 
@@ -67,7 +77,7 @@ def _plan(mdp: MDP, reward: Array, temperature: float, keep_q: bool = True) -> P
         return fixed_point(mdp, reward, temperature)
     table, matrix, discount = action_major_table(reward), mdp.matrix, mdp.discount
 
-    def q_of(t: int, v: Array, q: Array) -> None:
+    def q_of(t: int, v: Array, q: Array) -> None:  # r + gamma E V
         np.copyto(q, table)
         add_product(matrix, v if discount == 1.0 else discount * v, q.ravel())
 
@@ -92,14 +102,23 @@ def backward(
     temperature: float,
     keep_q: bool = True,
 ) -> Plan:
-    """The recursion over time; ``q_of`` fills the action-major ``(A, S)`` q of a step."""
+    """The recursion over time, from ``V_T = 0``.
+
+    Args:
+        mdp: S states, A actions.
+        horizon: T.
+        q_of: fills the action-major ``(A, S)`` q of step t, given the values of step t + 1.
+        temperature: at zero the policy is left open.
+        keep_q: whether to keep the q of all steps.
+    """
     shape = (mdp.n_actions, mdp.n_states)
     q = np.empty((horizon if keep_q else 1, *shape))
     policy, v = np.empty((horizon, *shape)), np.zeros((horizon + 1, mdp.n_states))
     fill = soft_max if mdp.n_states > BLOCK else of_block(temperature)
     for t in reversed(range(horizon)):
         step = q[t if keep_q else 0]
-        q_of(t, v[t + 1], step)
+        q_of(t, v[t + 1], step)  # Q_t
+        # V_t = alpha log sum exp(Q_t / alpha), and pi_t = exp((Q_t - V_t) / alpha)
         fill(step, temperature, policy[t] if temperature else None, v[t])
     q = q[: horizon if keep_q else 0]
     return Plan(q.transpose(0, 2, 1), v, policy.transpose(0, 2, 1))

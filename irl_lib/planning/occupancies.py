@@ -59,19 +59,30 @@ def occupancy(mdp: MDP, policy: ArrayLike) -> Array:
     return unchecked_occupancy(mdp, check_policy(mdp, policy))
 
 
-def unchecked_occupancy(mdp: MDP, policy: Array) -> Array:
-    """:func:`occupancy` for inner loops: the policy comes from a plan and needs no check."""
+def unchecked_occupancy(mdp: MDP, policy: Array, sources: Array | None = None) -> Array:
+    """:func:`occupancy` for inner loops: the policy comes from a plan and needs no check.
+
+    Args:
+        mdp: S states, A actions.
+        policy: ``(S, A)``, or ``(T, S, A)`` when the horizon is finite.
+        sources: ``(S,)``, or with a horizon ``(T, S)`` not discounted: how much enters the world in
+            each state, of either sign; default: one, at the start.
+    """
     if mdp.horizon is None:
-        return stationary_occupancy(mdp, policy)[:, None] * policy
+        entering = mdp.initial if sources is None else sources
+        return stationary_occupancy(mdp, policy, entering)[:, None] * policy
     per_step = np.broadcast_to(policy, (mdp.horizon, *policy.shape[-2:]))
-    matrix, n_states = mdp.transposed, mdp.n_states
+    matrix = mdp.transposed
 
     def flow(t: int, x: Array) -> Array:
-        arriving = np.zeros(n_states)
+        if sources is None or t + 1 == len(sources):
+            arriving = np.zeros(mdp.n_states)
+        else:
+            arriving = mdp.discount**t * sources[t + 1]
         add_product(matrix, x.ravel(), arriving)
         return arriving
 
-    return forward(mdp, mdp.initial, per_step, flow)
+    return forward(mdp, mdp.initial if sources is None else sources[0], per_step, flow)
 
 
 def feature_expectations(mdp: MDP, policy: ArrayLike, features: Any) -> Array:
@@ -132,7 +143,12 @@ def occupancy_derivative(
 
 
 def _log_policy_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
-    """``(T, A, S)``: how log pi = q - v moves as the action-major reward moves by ``dr``."""
+    r"""``(T, A, S)``: how log pi = q - v moves as the action-major reward moves by ``dr``.
+
+    .. math::
+        \dot q_t = \dot r + \gamma\, \mathbb{E} \dot v_{t+1}, \qquad
+        \dot v_t = \sum_a \pi_t \dot q_t, \qquad \partial \log \pi_t = \dot q_t - \dot v_t .
+    """
     dlog = np.empty((len(plan.policy), *dr.shape))
     dv = np.zeros(mdp.n_states)
     for t in reversed(range(len(plan.policy))):
@@ -144,7 +160,13 @@ def _log_policy_derivative(mdp: MDP, plan: Plan, dr: Array) -> Array:
 
 
 def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array, states: Array | None) -> Array:
-    visited = stationary_occupancy(mdp, plan.policy) if states is None else states
+    r"""The same at the fixed point, by two linear systems with :math:`I - \gamma P_\pi`.
+
+    With :math:`\dot v = (I - \gamma P_\pi)^{-1} \sum_a \pi \dot r`, the visits of states b move by
+    :math:`\dot b = (I - \gamma P_\pi)^{-\top} \gamma P^\top (b\, \pi\, \partial \log \pi)`, and
+    those of actions by :math:`\dot b\, \pi + b\, \pi\, \partial \log \pi`.
+    """
+    visited = stationary_occupancy(mdp, plan.policy, mdp.initial) if states is None else states
     system = System(policy_chain(mdp, plan.policy))
     dv = system.solve(np.sum(plan.policy * dr, axis=1))
     dlog = dr + mdp.discount * mdp.expect(dv) - dv[:, None]
@@ -159,7 +181,9 @@ def _stationary_derivative(mdp: MDP, plan: Plan, dr: Array, states: Array | None
 
 
 def forward(mdp: MDP, start: Array, policy: Array, flow: Callable[[int, Array], Array]) -> Array:
-    """The recursion over time; ``flow`` moves the action-major ``(A, S)`` mass of a step on."""
+    r"""``(S, A)``: :math:`\sum_t x_t`, where :math:`x_t = b_t \pi_t` and :math:`b_{t+1} = \gamma
+    P^\top x_t`; ``flow`` is that product, of the action-major ``(A, S)`` mass of a step.
+    """
     total = np.zeros((mdp.n_actions, mdp.n_states))
     state, x = start, np.empty_like(total)
     for t in range(len(policy)):

@@ -90,6 +90,11 @@ def trajectory_occupancy_derivative(mdp: MDP, plan: Plan, direction: ArrayLike) 
     r"""The same for :func:`trajectory_posterior`: the Hessian of ``log Z``, applied to a direction.
 
     It is the covariance, under the posterior, of visits and of the total reward in that direction.
+    Backwards, :math:`\dot v_t = \sum_a \pi_t (\gamma^t \dot r + \tilde P_t \dot v_{t+1})`, with the
+    tilted dynamics :math:`\tilde P_t`; forwards, the visits :math:`x_t` move by
+    :math:`\dot x_t = \dot b_t \pi_t + x_t\, \partial \log \pi_t`, and the states by
+    :math:`\dot b_{t+1} = b_{t+1} \dot v_{t+1} + \tilde P_t^\top (\dot x_t - x_t \tilde P_t \dot
+    v_{t+1})`, since the dynamics are tilted by :math:`\exp v_{t+1}`.
     """
     horizon, dr = finite_horizon(mdp), action_major_table(check_reward(mdp, direction, "direction"))
     check_plan(mdp, plan)

@@ -58,19 +58,19 @@ def evaluate(mdp: MDP, policy: Array, gain: Array) -> tuple[Array, float]:
     return v, float(steps.max())
 
 
-def stationary_occupancy(mdp: MDP, policy: Array) -> Array:
-    """``(S,)``: how much a policy is where, without a horizon."""
+def stationary_occupancy(mdp: MDP, policy: Array, sources: Array) -> Array:
+    """``(S,)``: how much a policy that enters by sources is where, without a horizon."""
     chain = policy_chain(mdp, policy)
     system = System(chain)
     if not mdp.episodic:
-        return system.solve(mdp.initial, transposed=True)
+        return system.solve(sources, transposed=True)
     never = ~system.leading_to(mdp.absorbing)
     if never.any():  # which is no matter where it never comes
-        _check_ends(never & reachable(chain, mdp.initial > 0.0))
+        _check_ends(never & reachable(chain, sources > 0.0))
         chain = policy_chain(mdp, np.where(never[:, None], 0.0, policy))
         system = System(chain)
-    states = system.solve(mdp.initial, transposed=True)
-    _check_steps(states, mdp.initial, chain.T @ states)
+    states = system.solve(sources, transposed=True)
+    _check_steps(states, sources, chain.T @ states)
     return np.where(mdp.absorbing, 0.0, states)
 
 

@@ -29,6 +29,13 @@ class Result:
     certificate: dict[str, float]
     """Numbers that are 0 at the optimum, and nowhere else."""
 
+    def __getattr__(self, name: str) -> float:
+        """A number of the certificate, by its name."""
+        certificate = self.__dict__.get("certificate", {})
+        if name not in certificate:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return float(certificate[name])
+
     def __repr__(self) -> str:
         iterations = max((len(each) for each in self.history.values()), default=0)
         state = "converged" if self.converged else "not converged"
