@@ -29,9 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
 SIDE_BY_SIDE = 2
 SLOWEST = 10
-# Processes side by side share the cores: threads that wait for one cost several times more.
-THREADS = str(max(1, (os.cpu_count() or 1) // SIDE_BY_SIDE))
-SHARED = {f"{name}_NUM_THREADS": THREADS for name in ("OMP", "OPENBLAS", "MKL")}
+# Processes side by side share the cores: threads that wait for one cost several times more.  And
+# with one thread a sum has the same order on every machine.
+SHARED = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
 
 
 @dataclass(frozen=True)
@@ -194,15 +194,19 @@ def summary(outcomes: list[Outcome], earlier: list[Outcome] | None = None) -> st
     return "\n".join([*lines, "", counts(*totals)])
 
 
+def earlier_outcomes() -> list[Outcome]:
+    """Those of the runs before this one that count in the same total."""
+    kept = Path(os.environ.get("TOTAL") or os.devnull)
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
+    return [Outcome(**json.loads(line)) for line in lines]
+
+
 def finish(outcomes: list[Outcome]) -> int:
     """Prints the summary, keeps the outcomes where ``TOTAL`` says; returns the exit status."""
-    earlier = []
+    earlier = earlier_outcomes()
     if os.environ.get("TOTAL"):
-        kept = Path(os.environ["TOTAL"])
-        lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
-        earlier = [Outcome(**json.loads(line)) for line in lines]
         written = [json.dumps(asdict(each)) for each in [*earlier, *outcomes]]
-        kept.write_text("\n".join(written) + "\n", encoding="utf-8")
+        Path(os.environ["TOTAL"]).write_text("\n".join(written) + "\n", encoding="utf-8")
     print(summary(outcomes, earlier), flush=True)
     return int(any(each.failed for each in [*earlier, *outcomes]))
 

@@ -27,13 +27,14 @@ References: Ziebart (2010), chapter 6.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from irl_lib import planning
-from irl_lib.demonstrations import Demonstrations, complete_occupancy
+from irl_lib.demonstrations import Demonstrations, Expert, complete_occupancy, is_cut
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array
 
@@ -134,6 +135,26 @@ def shown_by(
     if objective == "likelihood" and mdp.horizon is None:
         return Shown(occupancy, _residual(mdp, occupancy), occupancy.sum(axis=1))
     return Shown(occupancy, None)
+
+
+def choose_objective(given: Sequence[Expert], causal: bool, objective: str | None) -> str:
+    """What is climbed where nobody said: what takes the demonstrations as they are."""
+    if objective is None:
+        cut = any(each.demos is not None and is_cut(each.mdp, each.demos) for each in given)
+        return "likelihood" if causal and cut else "dual"
+    check_objective(objective)
+    if objective == "likelihood" and not causal:
+        raise ValueError(
+            "objective is 'likelihood', that of actions in the states they were taken in, which is "
+            "causal; expected causal=True, or objective='dual'"
+        )
+    bare = [each.name for each in given if not each.has_occupancy]
+    if objective == "likelihood" and bare:
+        raise ValueError(
+            f"{bare[0]} is feature expectations, from which only objective='dual' can be had; "
+            "expected Demonstrations or an occupancy"
+        )
+    return objective
 
 
 def check_objective(objective: str) -> None:

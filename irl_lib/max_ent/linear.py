@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from irl_lib import planning
-from irl_lib.demonstrations import Expert, experts, is_cut
+from irl_lib.demonstrations import Expert, experts
+from irl_lib.max_ent.edge import at_the_edge
 from irl_lib.max_ent.likelihood import (
     Shown,
-    check_objective,
+    choose_objective,
     free_value,
     shown_by,
     value_from,
@@ -32,8 +33,6 @@ TINY = 1e-300  # instead of zero, below a fraction
 CONSTANT = 1e-12  # variance, relative to the largest square, of features that do not vary
 DENSE_FEATURES = 200  # up to which a (K, K) matrix costs next to nothing
 HOPELESS = 1e6  # a reward per step, in nats, that only weights on their way to infinity reach
-STILL = 1e-6  # nats by which a Newton step moves a reward at an optimum that is found
-EXACT = 1e-12  # rounding of a difference of returns, relative to their terms
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -249,7 +248,7 @@ class LinearLikelihood:
         check_flag("causal", causal)
         self.l2 = check_real("l2", l2, 0.0)
         given = experts(mdp, features, demos)
-        self.objective = _which_objective(given, causal, objective)
+        self.objective = choose_objective(given, causal, objective)
         self.tasks = [_Task(each, causal, self.objective) for each in given]
         self.k = self.tasks[0].phi.shape[1]
         for i, task in enumerate(self.tasks):
@@ -293,6 +292,10 @@ class LinearLikelihood:
     def largest(self, weights: Array) -> float:
         """The largest reward per step, of either sign."""
         return max(float(np.abs(t.reward(weights)).max(initial=0.0)) for t in self.tasks)
+
+    def most(self, weights: Array) -> float:
+        """The most that any behaviour collects, over all MDPs."""
+        return sum(task.most(task.reward(weights)) for task in self.tasks)
 
     def runs_off(self, point: Point) -> bool:
         """Whether weights are on their way to infinity."""
@@ -340,7 +343,7 @@ def _even_basis(problem: LinearLikelihood, point: Point) -> Any:
 
 def _result(problem: LinearLikelihood, last: Point, run: Run, several: bool) -> MaxEntResult:
     met = last.norm <= run.tolerance
-    edge = "" if problem.l2 > 0.0 else _at_the_edge(problem, last)
+    edge = "" if problem.l2 > 0.0 else at_the_edge(problem, last)
     message = "the gradient norm is below the tolerance"
     if edge or not met:
         message = edge or (
@@ -360,62 +363,3 @@ def _result(problem: LinearLikelihood, last: Point, run: Run, several: bool) -> 
         certificate={"gradient_norm": last.norm},
         objective=problem.objective,
     )
-
-
-def _at_the_edge(problem: LinearLikelihood, last: Point) -> str:
-    """Why no finite optimum exists, or nothing.
-
-    A finite optimum exists when the expert's features lie inside the set of those that policies
-    reach.  At its edge some direction d, the certificate, has d.mu_E >= d.mu of every policy, the
-    best for the reward d.phi included.  (Of the likelihood: every action shown is best for it.)
-    """
-
-    def is_still(step: Array) -> bool:
-        return problem.largest(step) <= STILL
-
-    for direction in filter(np.any, ascent.escapes(problem, last, is_still)):
-        unit = direction / np.linalg.norm(direction)
-        own = float(unit @ problem.expert)
-        terms = max(float(np.abs(unit) @ np.abs(problem.expert)), problem.largest(unit))
-        most = sum(task.most(task.reward(unit)) for task in problem.tasks)
-        if most - own > EXACT * terms:
-            continue
-        least = -sum(task.most(-task.reward(unit)) for task in problem.tasks)
-        if own - least > EXACT * terms:  # else the direction does not matter: all have the same
-            k = int(np.argmax(np.abs(unit)))
-            where = f"a direction in which feature {k} counts most"
-            return _no_optimum(problem.objective, where, own, least, most)
-    return ""
-
-
-def _no_optimum(objective: str, where: str, own: float, least: float, most: float) -> str:
-    why = (
-        "the expert's features are at the edge of what any policy reaches, or beyond it (in "
-        f"{where}, the expert has {own:.6g} and policies have {least:.6g} to {most:.6g})"
-    )
-    if objective == "likelihood":
-        why = f"a reward in {where} makes every action that was shown the best"
-    return (
-        f"no finite weights are optimal: {why}; use l2 > 0, more or more varied demonstrations, or "
-        "drop the feature that nothing can match"
-    )
-
-
-def _which_objective(given: Sequence[Expert], causal: bool, objective: str | None) -> str:
-    """What is climbed where nobody said: what takes the demonstrations as they are."""
-    if objective is None:
-        cut = any(each.demos is not None and is_cut(each.mdp, each.demos) for each in given)
-        return "likelihood" if causal and cut else "dual"
-    check_objective(objective)
-    if objective == "likelihood" and not causal:
-        raise ValueError(
-            "objective is 'likelihood', that of actions in the states they were taken in, which is "
-            "causal; expected causal=True, or objective='dual'"
-        )
-    bare = [each.name for each in given if not each.has_occupancy]
-    if objective == "likelihood" and bare:
-        raise ValueError(
-            f"{bare[0]} is feature expectations, from which only objective='dual' can be had; "
-            "expected Demonstrations or an occupancy"
-        )
-    return objective

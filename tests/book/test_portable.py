@@ -55,7 +55,36 @@ def test_each_processor_gets_the_package_and_every_chapter() -> None:
     assert [part.name for part in parts] == [
         f"nehalem: {part.name}" for part in [run.PACKAGE, *run.chapter_parts()]
     ]
+    assert set(run.PACKAGE.command) < set(parts[0].command)
     assert {part.environment["OPENBLAS_CORETYPE"] for part in parts} == {"Nehalem"}
+
+
+def test_tests_that_are_left_out_exist(root: Path) -> None:
+    for name in portable.WITHOUT_DIGITS:
+        assert (root / f"tests/test_{name}.py").exists()
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_what_make_test_has_just_run_is_not_run_again(
+    failed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where all of it passed, and where nobody asked for it by name."""
+    monkeypatch.setenv("TOTAL", str(tmp_path / "total"))
+    run.finish([run.Outcome("package", 7, failed, 0, 1.0)])
+    ran = []
+
+    def note(processor: portable.Processor, native: object) -> list[run.Outcome]:
+        ran.append(processor.name)
+        return []
+
+    monkeypatch.setattr(portable, "on_processor", note)
+    monkeypatch.setattr(portable, "can_run", lambda processor, native: True)
+    monkeypatch.setattr(portable.bounds, "outcomes", list)
+    assert portable.main([]) == failed
+    assert ran == ["native", "haswell", "nehalem", "one-thread"][: 3 + failed]
+    assert portable.main(["one-thread"]) == failed
+    assert ran[-1] == "one-thread"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("7 passed")
 
 
 def test_an_unknown_processor_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
