@@ -156,7 +156,7 @@ def solve(program: Program) -> Optimum:
     # Where slack is so dear that its price does not move the weights, each unit of it more adds the
     # mixture to the duals that nothing beats; or nothing, where no slack is needed.
     weights, duals = _minimise(program, sizes, scale, DEAREST)
-    mixture = np.maximum(-_least_slack(program).ineqlin.marginals, 0.0)
+    mixture, _ = _least_slack(program)
     dearer = duals + mixture * (program.price - DEAREST * scale / size)
     optima = [_certified(program, weights, each) for each in (duals, dearer)]
     return min(optima, key=lambda each: each.kkt_residual)
@@ -208,10 +208,11 @@ def _certified(program: Program, weights: Array, duals: Array) -> Optimum:
     return Optimum(weights, slacks, alpha, objective, program.dual(alpha), residual)
 
 
-def _least_slack(program: Program) -> Any:
-    r"""The linear program :math:`\min_{w, \zeta} \sum_i \zeta_i`, in units of leads and margins.
+def _least_slack(program: Program) -> tuple[Array, Array]:
+    r"""Duals and slacks of :math:`\min_{w, \zeta} \sum_i \zeta_i`, in units of leads and margins.
 
-    Its duals are a mixture of policies that no weights put behind the experts by the margins.
+    The duals are a mixture of policies that no weights put behind the experts by the margins; they
+    are zero where there is none, or none that rounding leaves beyond doubt.
     """
     size, unit = _size(program.leads), _size(program.margins[:, None])
     near = program.upper < DEAREST * unit / size
@@ -219,13 +220,16 @@ def _least_slack(program: Program) -> Any:
         (None, u * size / unit if close else None)
         for u, close in zip(program.upper, near, strict=True)
     ]
-    return optimize.linprog(
+    found = optimize.linprog(
         np.r_[np.zeros(len(bounds)), np.ones(program.n)],
         A_ub=-np.hstack([program.leads / size, np.eye(program.n)[program.which]]),
         b_ub=-program.margins / unit,
         bounds=bounds + [(0.0, None)] * program.n,
         method="highs",
     )
+    if found.status != 0 or found.fun <= IMPOSSIBLE:
+        return np.zeros(len(program.margins)), np.zeros(program.n)
+    return np.maximum(-found.ineqlin.marginals, 0.0), found.x[len(bounds) :]
 
 
 def _refuse(program: Program) -> None:
@@ -241,15 +245,13 @@ def _refuse(program: Program) -> None:
             f"that differ by up to {_size(program.leads):g} and margins up to "
             f"{_size(program.margins[:, None]):g}: rescale the features or the loss"
         )
-    found = _least_slack(program)
-    if found.status != 0 or found.fun <= IMPOSSIBLE:
+    alpha, slacks = _least_slack(program)
+    if not alpha.any():
         raise InfeasibleError(
             "the hard program is too close to infeasible to be solved: some policies do all "
             "but as well as the expert; pass slack=C"
         )
-    alpha = np.maximum(-found.ineqlin.marginals, 0.0)
-    slacks, bounded = found.x[program.upper.size :], bool(np.isfinite(program.upper).any())
-    raise _explained(alpha, program.which, slacks, bounded)
+    raise _explained(alpha, program.which, slacks, bool(np.isfinite(program.upper).any()))
 
 
 def _explained(alpha: Array, which: Index, slacks: Array, bounded: bool) -> InfeasibleError:
