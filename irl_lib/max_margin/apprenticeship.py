@@ -89,7 +89,8 @@ def projection(
             MDPs.
         method: ``"projection"``; or ``"max-margin"``, the paper's other one, whose mixture is the
             closest of all policies so far
-            (:func:`irl_lib.max_margin.program.widest_margin`): a convex program in each round, and fewer rounds.
+            (:func:`irl_lib.max_margin.program.widest_margin`): a convex program in each round, and
+            fewer rounds.
         tolerance: on the distance of the feature expectations, or, where no mixture gets so close,
             on how much closer one could get.
         max_iterations: rounds of planning.
