@@ -132,7 +132,7 @@ def run_cell(
         "evd": _lost(known, found.rewards),
         "transfer": float(np.mean([_lost(*each) for each in zip(new, tables, strict=True)])),
         "knowing_nothing": _lost(known, np.zeros_like(known.reward)),
-        "iterations": len(found.history["objective"]) - 1,
+        "iterations": len(found.history["objective"]),
         "gradient_norm": found.gradient_norm,
         "converged": found.converged,
     }

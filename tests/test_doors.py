@@ -39,7 +39,6 @@ MODULES = (
     "demonstrations",
     "guided_cost",
     "importance",
-    "margin_programs",
     "max_ent",
     "max_margin",
     "mdp",
@@ -149,7 +148,6 @@ def calls() -> dict[str, Call]:
         rollouts,
     )
     from irl_lib.guided_cost import weights as importance
-    from irl_lib.max_margin import program as margin_programs
     from irl_lib.support import files
     from irl_lib.training import timed_policies
 
@@ -293,22 +291,6 @@ def calls() -> dict[str, Call]:
         "importance.reward_loss": Call(
             importance.reward_loss, {"demo_rewards": two, "rewards": two, "log_densities": two}
         ),
-        "margin_programs.solve_program": Call(
-            margin_programs.solve_program,
-            {
-                "mu_expert": [1.0, 1.0],
-                "mus": [[0.0, 1.0], [0.5, 0.0]],
-                "margins": [1.0, 1.0],
-                "slack": 10.0,
-                "demonstration": [0, 0],
-                "lower": -9.0,
-                "upper": 9.0,
-            },
-        ),
-        "margin_programs.widest_margin": Call(
-            margin_programs.widest_margin,
-            {"mu_expert": [1.0, 1.0], "mus": [[0.0, 1.0], [0.5, 0.0]]},
-        ),
         "max_ent.objective": Call(
             max_ent.objective,
             {
@@ -358,23 +340,10 @@ def calls() -> dict[str, Call]:
                 "demos": rho,
                 "margin": "unit",
                 "slack": 10.0,
-                "loss_augmented": True,
                 "tolerance": 1e-3,
                 "max_iterations": 9,
-                "initial_policy": np.eye(2)[[1, 1, 1, 1]],
-                "lower": -9.0,
                 "upper": 9.0,
                 "progress": False,
-            },
-        ),
-        "max_margin.most_violated": Call(
-            max_margin.most_violated,
-            {
-                "mdp": model,
-                "features": phi,
-                "demos": rho,
-                "weights": world.weights,
-                "margin": "unit",
             },
         ),
         "max_margin.projection": Call(
@@ -383,12 +352,15 @@ def calls() -> dict[str, Call]:
                 "mdp": model,
                 "features": phi,
                 "demos": rho,
-                "version": "projection",
+                "method": "projection",
                 "tolerance": 1e-1,
                 "max_iterations": 50,
-                "initial_policy": np.eye(2)[[1, 1, 1, 1]],
                 "progress": False,
             },
+        ),
+        "max_margin.widest_margin": Call(
+            max_margin.widest_margin,
+            {"mu_expert": [1.0, 1.0], "mus": [[0.0, 1.0], [0.5, 0.0]]},
         ),
         "max_margin.merge_policies": Call(
             max_margin.merge_policies, {"mdp": model, "policies": [pi, pi], "shares": [0.5, 0.5]}
@@ -1028,8 +1000,8 @@ def merged(shares: Any) -> Any:
         ),
         (lambda: irl_lib.max_ent.objective(*SMALL[:2], [1], [1, 1]), r"demos has shape \(1,\)"),
         (
-            lambda: irl_lib.max_margin.projection(*SMALL[:2], [1, 1], initial_policy=CROWD),
-            "initial_policy sums to 0 in state 1",
+            lambda: irl_lib.max_margin.merge_policies(SMALL.mdp, [CROWD], [1.0]),
+            r"policies\[0\] sums to 0 in state 1",
         ),
         (
             lambda: planning.occupancy_derivative(

@@ -183,13 +183,14 @@ def _network(
     sd: float | None,
 ) -> PolicyNet:
     """A network for these spaces, its inputs in units of the data."""
-    n_inputs = data[0].shape[1]
     unit: tuple[Any, Any] = (None, None)
     if not spaces.is_numbered(places[0]):
         unit = spaces.standard_unit(data[0].double().numpy())
     numbered = spaces.is_numbered(places[1])
-    outputs = (int(places[1].n), None) if numbered else (None, data[1].shape[1])
-    return PolicyNet(n_inputs, rng, *outputs, hidden, sd, *unit, *places)
+    n_actions = int(places[1].n) if numbered else None
+    action_size = None if numbered else data[1].shape[1]
+    sizes = data[0].shape[1], rng, n_actions, action_size
+    return PolicyNet(*sizes, hidden, sd, *unit, *places)
 
 
 def _step(policy: PolicyNet, optimiser: torch.optim.Optimizer, data: Data, l2: float) -> None:

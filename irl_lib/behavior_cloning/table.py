@@ -82,7 +82,7 @@ def clone(mdp: MDP, demos: Demonstrations, *, smoothing: float = 0.0) -> CloneRe
         certificate={"gradient": float(np.linalg.norm(gradient) / weights.sum())},
         log_likelihood=float(np.log(policy[step.state, step.action]).mean()),
         counts=counts,
-        seen=counts.any(axis=1),
+        seen=counts.sum(axis=1) > 0.0,
     )
 
 

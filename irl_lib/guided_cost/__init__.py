@@ -15,7 +15,8 @@ The dynamics cancel, because :math:`q` was rolled out in the same world.  Three 
 - the weights are those of whole trajectories, divided by their sum, since Z is unknown;
 - the batch holds the samples of all policies so far *and* the demonstrations, and :math:`q` is
   the mixture of all that they came from
-  (:func:`irl_lib.guided_cost.weights.mixture_log_density`); the demonstrations' density is taken to be the model's own, which bounds their weights
+  (:func:`irl_lib.guided_cost.weights.mixture_log_density`); the demonstrations' density is taken to
+  be the model's own, which bounds their weights
   (:func:`irl_lib.guided_cost.weights.model_log_density`);
 - the policy follows the reward, a little per iteration: the nearer it comes to soft optimality, the
   more alike the weights.
