@@ -14,7 +14,7 @@ Index = NDArray[np.int64]
 Kind = TypeVar("Kind")
 
 LARGEST = 2**31 - 1  # of counts: of more there is neither time nor memory
-LARGEST_SEED = 2**63 - 1  # that torch and numpy take
+LARGEST_SEED = 2**64 - 1  # that torch and numpy take
 SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
 
 
