@@ -87,21 +87,26 @@ def make(size: int, regions: int, seed: int) -> Expert:
 
 
 def learn(
-    expert: Expert, shown: Array, kept: Array, version: str, rounds: int
+    expert: Expert, shown: Array, kept: Array, method: str, rounds: int
 ) -> max_margin.ProjectionResult:
     """Apprenticeship learning from an occupancy, with some of the features."""
     features = expert.world.features[..., kept]
     with warnings.catch_warnings(record=True):  # to stop early is what is asked for
         warnings.simplefilter("always")
         return max_margin.projection(
-            expert.world.mdp, features, shown, version, tolerance=1e-3, max_iterations=rounds
+            expert.world.mdp,
+            features,
+            shown,
+            method=method,
+            tolerance=1e-3,
+            max_iterations=rounds,
         )
 
 
-def distances(expert: Expert, version: str, rounds: int) -> Array:
+def distances(expert: Expert, method: str, rounds: int) -> Array:
     """After each round, in units of the mass: how far the mixture is from the expert."""
     everything = np.ones(expert.weights.size, dtype=bool)
-    found = learn(expert, expert.occupancy, everything, version, rounds)
+    found = learn(expert, expert.occupancy, everything, method, rounds)
     reached = (1.0 - DISCOUNT) * found.history["distance"]
     return np.pad(reached, (0, rounds - reached.size), mode="edge")
 

@@ -191,9 +191,9 @@ def new_reward(problem: Problem, seed: int) -> Any:
     class Preference(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            d, rng = len(problem.centre), torch.Generator().manual_seed(seed)
+            unit = {"centre": problem.centre, "scale": problem.scale}
             self.n_inputs = problem.inputs.shape[-1]
-            self.of_state = RewardNet(d, rng, centre=problem.centre, scale=problem.scale)
+            self.of_state = RewardNet(len(problem.centre), seed, **unit)
             self.effort = torch.nn.Parameter(torch.zeros(()))
 
         def forward(self, inputs: Any) -> Any:
@@ -211,13 +211,13 @@ def guided(problem: Problem, setting: Setting, seed: int) -> tuple[Any, Any, lis
     result = guided_cost_learning(
         problem.env,
         problem.demos,
-        new_reward(problem, seed),
         seed=seed,
-        iterations=setting.reward_steps,
+        reward_net=new_reward(problem, seed),
+        max_iterations=setting.reward_steps,
         episodes=EPISODES,
         memory=setting.memory,
         reward_steps=REWARD_STEPS,
-        reward_learning_rate=REWARD_RATE,
+        learning_rate=REWARD_RATE,
         l2=L2,
         min_effective_share=0.0,  # nobody is there to read a warning; the table says how it ended
     )
@@ -228,52 +228,43 @@ def plain(problem: Problem, setting: Setting, seed: int) -> tuple[Any, Any, list
     """The gradient from fresh samples, as they are, after so many policy steps for each reward."""
     import torch
 
+    from irl_lib.training.episodes import of_expert, of_one_length, reward_inputs
     from irl_lib.training.policy_steps import SoftActor
+    from irl_lib.training.timed_policies import Units
 
-    reward, env = new_reward(problem, seed), problem.env
+    reward, env, horizon = (
+        new_reward(problem, seed),
+        problem.env,
+        problem.env.spec.max_episode_steps,
+    )
     optimiser = torch.optim.Adam(reward.parameters(), lr=REWARD_RATE)
-    actor, rng = SoftActor(frame_of(problem), seed), np.random.default_rng(seed)
-    shown, curve = tensor_of(problem.demos), []
+    expert = of_expert(env, problem.demos, horizon)
+    actor = SoftActor(Units.around(expert.before, env.action_space, horizon), seed)
+    rng, shown, curve = np.random.default_rng(seed), reward_inputs(reward, expert), []
     for number in range(setting.reward_steps * setting.policy_steps):
-        fresh = rollouts.rollout(env, actor.policy(), EPISODES, 1_000_000 * seed + number)
-        curve.append(float(rollouts.returns(fresh).mean()))
+        samples = rollouts.rollout(env, actor.policy(), EPISODES, 1_000_000 * seed + number)
+        curve.append(float(rollouts.returns(samples).mean()))
+        fresh = of_one_length("the policy's", samples, horizon)
+        inputs = reward_inputs(reward, fresh)
         if (number + 1) % setting.policy_steps == 0:
-            step_reward(reward, optimiser, shown, tensor_of(fresh))
+            step_reward(reward, optimiser, shown, inputs)
         with torch.no_grad():
-            rewards = reward(tensor_of(fresh)).double().numpy()
-        actor.improve(np.stack(fresh.states), np.stack(fresh.actions), rewards, rng)
+            rewards = reward(inputs).double().numpy()
+        actor.improve(fresh.states, fresh.actions, rewards, rng)
     return actor.policy(), reward, curve
 
 
 def step_reward(reward: Any, optimiser: Any, shown: Any, fresh: Any) -> None:
-    """Up where the demonstrations are, down where the samples are."""
+    """Guided cost learning's loss with the weight 1 for each sample: their density is exp r."""
+    from irl_lib.guided_cost import reward_loss
+    from irl_lib.networks import l2_penalty
+
     for _ in range(REWARD_STEPS):
-        loss = reward(fresh).sum(dim=1).mean() - reward(shown).sum(dim=1).mean()
-        for each in reward.parameters():
-            if each.ndim == 2:
-                loss = loss + 0.5 * L2 * (each**2).sum()
+        of_samples, of_demos = (reward(x).double().sum(dim=1) for x in (fresh, shown))
+        loss = reward_loss(of_demos, of_samples, of_samples.detach())
         optimiser.zero_grad()
-        loss.backward()
+        (loss + l2_penalty(reward, L2)).backward()
         optimiser.step()
-
-
-def tensor_of(demos: demonstrations.Demonstrations) -> Any:
-    """``(N, T, d + m)``: what a reward sees of trajectories of one length."""
-    import torch
-
-    states = np.stack([each[:-1] for each in demos.states])
-    return torch.from_numpy(np.concatenate([states, np.stack(demos.actions)], axis=-1)).float()
-
-
-def frame_of(problem: Problem) -> Any:
-    """Units for a policy, as guided cost learning chooses them."""
-    from irl_lib.training.timed_policies import Frame
-
-    seen = problem.demos.steps().state
-    space = problem.env.action_space
-    low, high = (np.asarray(each, dtype=np.float64) for each in (space.low, space.high))
-    horizon = int(problem.env.spec.max_episode_steps)
-    return Frame(seen.mean(axis=0), seen.std(axis=0), low, high, horizon)
 
 
 def cloned(problem: Problem, seed: int) -> dict[str, Any]:

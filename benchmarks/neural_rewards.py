@@ -32,7 +32,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import stats
 
 from irl_lib import demonstrations, max_ent, metrics, planning, worlds
@@ -133,7 +132,7 @@ def run_cell(
         "evd": _lost(known, found.rewards),
         "transfer": float(np.mean([_lost(*each) for each in zip(new, tables, strict=True)])),
         "knowing_nothing": _lost(known, np.zeros_like(known.reward)),
-        "iterations": len(found.history["objective"]) - 1,
+        "iterations": len(found.history["objective"]),
         "gradient_norm": found.gradient_norm,
         "converged": found.converged,
     }
@@ -182,14 +181,13 @@ def _shown(world: MapWorld, count: int, seed: int) -> demonstrations.Demonstrati
 
 
 def _network(name: str, method: str, world: MapWorld, seed: int) -> RewardNet | MapRewardNet:
-    rng = torch.Generator().manual_seed(seed)
     if method == "convolution":
         n, _, layers = world.cells.shape
-        return MapRewardNet(layers, (n, n), rng, WINDOWS[name], HIDDEN)
+        return MapRewardNet(layers, (n, n), seed, WINDOWS[name], HIDDEN)
     spread = world.features.std(axis=0)
     unit = np.where(spread > 0.0, spread, 1.0)
     hidden = HIDDEN if method == "neural" else ()
-    return RewardNet(len(unit), rng, hidden, world.features.mean(axis=0), unit)
+    return RewardNet(len(unit), seed, hidden, world.features.mean(axis=0), unit)
 
 
 def _seen(method: str, world: MapWorld) -> Array:

@@ -109,7 +109,7 @@ def compare(
         log_p = model.route_log_probability(network, weights, test)
         rows.append(_row(network, test, name, took, _best(network, weights, ends), log_p))
     rows[-2]["iterations"] = len(fit.history["objective"])
-    rows[-2]["gradient_norm"] = fit.gradient_norm
+    rows[-2]["gradient_norm"] = fit.certificate["gradient_norm"]
     rows[-2]["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return rows
 

@@ -21,7 +21,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from irl_lib.demonstrations import Demonstrations
-from irl_lib.mdp import MDP, check_mdp, check_mdps, check_policy, check_reward, feature_matrix
+from irl_lib.mdp import (
+    MDP,
+    check_mdp,
+    check_mdps,
+    check_policy,
+    check_reward,
+    feature_matrix,
+    reachable,
+)
 from irl_lib.planning import feature_expectations, occupancy, policy_value, value_iteration
 from irl_lib.support.checks import (
     Array,
@@ -48,10 +56,8 @@ def expected_value_difference(mdp: MDP, policy: ArrayLike, reward: ArrayLike) ->
     Returns:
         At least 0, in units of the reward.
     """
-    best, own = value_iteration(mdp, reward).v, policy_value(mdp, policy, reward)
-    if mdp.horizon is not None:
-        best, own = best[0], own[0]
-    return float(mdp.initial @ (best - own))
+    ahead = value_iteration(mdp, reward).v - policy_value(mdp, policy, reward)
+    return float(mdp.initial @ np.atleast_2d(ahead)[0])
 
 
 def feature_gap(mdp: MDP, policy: ArrayLike, features: Any, expert: ArrayLike) -> float:
@@ -204,11 +210,10 @@ def _fitting(mdps: MDP | Sequence[MDP], per_step: bool) -> list[MDP]:
     problems = check_mdps(mdps, "mdps")
     first = problems[0]
     for i, mdp in enumerate(problems):
-        shapes = (mdp.n_states, mdp.n_actions), (first.n_states, first.n_actions)
-        if shapes[0] != shapes[1]:
+        if (mdp.n_states, mdp.n_actions) != (first.n_states, first.n_actions):
             raise ValueError(
-                f"mdps[{i}] has {shapes[0][0]} states and {shapes[0][1]} actions; expected "
-                f"{shapes[1][0]} and {shapes[1][1]}, as mdps[0]"
+                f"mdps[{i}] has {mdp.n_states} states and {mdp.n_actions} actions; expected "
+                f"{first.n_states} and {first.n_actions}, as mdps[0]"
             )
         if per_step and (mdp.horizon is None or mdp.horizon != first.horizon):
             raise ValueError(
@@ -223,10 +228,10 @@ def _design(mdp: MDP, features: Any, state_only: bool) -> Array:
     if features is not None and state_only:
         raise ValueError("features and state_only are both given; expected one of them")
     if features is None:
-        n = mdp.n_states if state_only else mdp.n_states * mdp.n_actions
+        shape = (mdp.n_states,) if state_only else (mdp.n_states, mdp.n_actions)
+        n = int(np.prod(shape))
         _check_size("the matrix of features", mdp.n_states * mdp.n_actions, n)
-        features = np.eye(n)
-        features = features if state_only else features.reshape(mdp.n_states, mdp.n_actions, n)
+        features = np.eye(n).reshape(*shape, n)
     matrix = feature_matrix(mdp, features)
     return matrix.toarray() if isinstance(matrix, sparse.csr_array) else matrix
 
@@ -262,22 +267,14 @@ def _shapings(mdp: MDP) -> Array:
 def _reached(mdp: MDP) -> NDArray[np.bool_]:
     """``(T, S)``, T being 1 without a horizon: the states that some actions lead to."""
     at = mdp.initial > 0.0
-    if mdp.horizon is not None:
-        steps = [at]
-        for _ in range(mdp.horizon - 1):
-            steps.append(_entered(mdp, steps[-1]))
-        return np.array(steps)
-    while True:
-        more = at | _entered(mdp, at)
-        if (more == at).all():
-            return at[None]
-        at = more
-
-
-def _entered(mdp: MDP, at: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The states that one step leads to."""
-    mass = np.repeat(at[:, None], mdp.n_actions, axis=1).astype(np.float64)
-    return np.asarray(mdp.flow(mass) > 0.0)
+    if mdp.horizon is None:
+        anything = mdp.policy_matrix(np.full((mdp.n_states, mdp.n_actions), 1.0 / mdp.n_actions))
+        return reachable(anything, at)[None]
+    steps = [at]
+    for _ in range(mdp.horizon - 1):
+        mass = np.repeat(steps[-1][:, None], mdp.n_actions, axis=1).astype(np.float64)
+        steps.append(mdp.flow(mass) > 0.0)
+    return np.array(steps)
 
 
 def _tables(mdp: MDP, phi: Array, basis: Array, steps: int | None) -> Array:
@@ -341,12 +338,10 @@ def _levelled(mdp: MDP, name: str, reward: ArrayLike) -> Array:
     """The advantages under the uniform policy, of norm 1 (or 0)."""
     table = _expected_reward(mdp, name, reward)
     v = policy_value(mdp, np.full(table.shape, 1.0 / mdp.n_actions), table)
-    ahead = v[1:] if mdp.horizon is not None else v[None]
-    now = v[:-1] if mdp.horizon is not None else v[None]
+    now, ahead = (v[None], v[None]) if mdp.horizon is None else (v[:-1], v[1:])
     later = mdp.discount * np.array([mdp.expect(x) for x in ahead])
     advantage = (table + later - now[..., None]) * _reached(mdp)[..., None]
-    scale = float(np.abs(table).max() + np.abs(v).max())
-    return _normalised(advantage, float(np.linalg.norm(advantage)), scale)
+    return _normalised(advantage, float(np.abs(table).max() + np.abs(v).max()))
 
 
 def _expected_reward(mdp: MDP, name: str, reward: ArrayLike) -> Array:
@@ -458,10 +453,11 @@ def _canonical(reward: Array, discount: float, states: Array, actions: Array) ->
 def _standardised(canonical: Array, reward: Array, coverage: Array) -> Array:
     """Centred, and of norm 1 (or 0), in the metric of the coverage."""
     centred = np.sqrt(coverage) * (canonical - np.sum(coverage * canonical))
-    return _normalised(centred, float(np.linalg.norm(centred)), float(np.abs(reward).max()))
+    return _normalised(centred, float(np.abs(reward).max()))
 
 
-def _normalised(x: Array, norm: float, scale: float) -> Array:
+def _normalised(x: Array, scale: float) -> Array:
+    norm = float(np.linalg.norm(x))
     return x / norm if norm > ROUNDING * scale else np.zeros_like(x)
 
 

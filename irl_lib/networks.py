@@ -3,8 +3,8 @@ r"""Neural networks: the one place in which a multilayer perceptron is built.
 :class:`PolicyNet` is a policy :math:`\pi_\omega(a \mid s)` with a head for whole-numbered actions
 (a softmax) or for real ones (a Gaussian).  :class:`RewardNet` is a reward :math:`r_\theta` of what
 it is shown, a state or a state and an action; :class:`MapRewardNet` one of a cell and the cells
-around it, which is a small convolution over a map.  Weights are drawn from a generator that is
-passed in; torch's global one is neither read nor moved.
+around it, which is a small convolution over a map.  Weights are torch's own initial ones, drawn
+from a seed; torch's global generator is neither read nor moved.
 
 Policies and rewards take numbered states, too: a tensor of whole numbers is one of states, each of
 which becomes a one-hot vector, as in torch's own embeddings and losses.  Vectors are floats.
@@ -35,6 +35,7 @@ from irl_lib.support.checks import (
     check_sizes,
     check_type,
 )
+from irl_lib.support.draws import draw
 
 try:
     import torch
@@ -45,44 +46,86 @@ except ImportError as error:
 LOG_2PI = math.log(2.0 * math.pi)
 
 
-def mlp(sizes: Sequence[int], rng: torch.Generator) -> nn.Sequential:
+@contextmanager
+def seeded(seed: int | torch.Generator) -> Iterator[None]:
+    """Torch draws what a seed says meanwhile, and as if nothing had happened after that.
+
+    Args:
+        seed: a whole number below 2**64; or a generator, which is moved on by what is drawn.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    source = seed
+    if not isinstance(source, torch.Generator):
+        source = torch.Generator().manual_seed(check_count("seed", source, 0, most=2**64 - 1))
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(source.get_state())
+        yield
+        source.set_state(torch.get_rng_state())
+
+
+def mlp(sizes: Sequence[int], seed: int | torch.Generator = 0) -> nn.Sequential:
     r"""Linear layers with tanh between them.
 
     Weights and biases are uniform in :math:`\pm 1/\sqrt{n}`, with ``n`` inputs to the layer.
 
     Args:
         sizes: inputs, hidden layers, outputs; two numbers make a linear map.
-        rng: where the weights are drawn from.
+        seed: of the weights, as :func:`seeded` takes it.
 
     Raises:
         ValueError: for fewer than two sizes, or one below 1.
 
     Example:
-        >>> net = mlp([4, 64, 2], torch.Generator().manual_seed(0))
-        >>> [tuple(p.shape) for p in net.parameters()]
+        >>> [tuple(p.shape) for p in mlp([4, 64, 2], seed=0).parameters()]
         [(64, 4), (64,), (2, 64), (2,)]
     """
     numbers = check_sizes("sizes", sizes)
     if len(numbers) < 2:
         raise ValueError(f"sizes is {list(numbers)}; expected at least inputs and outputs")
-    check_torch_rng(rng)
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(numbers):
-        layers += [_linear(inputs, outputs, rng), nn.Tanh()]
-    return nn.Sequential(*layers[:-1])
+    with seeded(seed):
+        return _layers([nn.Linear(*pair) for pair in itertools.pairwise(numbers)])
 
 
-def _linear(inputs: int, outputs: int, rng: torch.Generator) -> nn.Linear:
-    # On the meta device its own initialisation draws nothing from the global generator.
-    layer: nn.Linear = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
-    bound = 1.0 / math.sqrt(inputs)
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=rng)
-        layer.bias.uniform_(-bound, bound, generator=rng)
-    return layer
+def _layers(maps: Sequence[nn.Module]) -> nn.Sequential:
+    """Linear maps with tanh between them."""
+    return nn.Sequential(*[each for layer in maps for each in (layer, nn.Tanh())][:-1])
 
 
-class PolicyNet(nn.Module):
+class _Net(nn.Module):
+    """What all networks here have: a unit for their inputs, and a name of one line."""
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        n_inputs: int,
+        hidden: Sequence[int],
+        centre: ArrayLike | None,
+        scale: ArrayLike | None,
+    ) -> None:
+        super().__init__()
+        self.n_inputs = check_count("n_inputs", n_inputs)
+        self.hidden = check_sizes("hidden", hidden)
+        shape = (self.n_inputs,)
+        middle = check_array("centre", np.zeros(shape) if centre is None else centre, shape)
+        unit = check_array("scale", np.ones(shape) if scale is None else scale, shape)
+        if unit.min() <= 0.0:
+            raise ValueError(f"scale has the entry {unit.min():g}; expected numbers above 0")
+        self.register_buffer("centre", torch.tensor(middle, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(unit, dtype=torch.float32))
+
+    def extra_repr(self) -> str:
+        """What is printed of this network."""
+        return f"{self.n_inputs} inputs, hidden={self.hidden}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+
+class PolicyNet(_Net):
     r"""A policy: a softmax over ``n_actions`` actions, or a Gaussian over ``m`` real ones.
 
     The Gaussian's mean is the network's output; its standard deviations do not depend on the
@@ -90,7 +133,7 @@ class PolicyNet(nn.Module):
 
     Args:
         n_inputs: d, the length of an observation.
-        rng: where the weights are drawn from.
+        seed: of the weights, as :func:`seeded` takes it.
         n_actions: A, of a softmax policy; or
         action_size: m, of a Gaussian one; exactly one of the two.
         hidden: sizes of the hidden layers; none for a linear policy.
@@ -98,7 +141,8 @@ class PolicyNet(nn.Module):
         centre: ``(d,)``, subtracted from each observation.
         scale: ``(d,)``, by which it is then divided.
         observation_space: of the environment in which :meth:`act` is called (Gymnasium): it brings
-            observations to vectors, as :mod:`irl_lib.demonstrations.spaces` says; default: they are vectors.
+            observations to vectors, as
+            :mod:`irl_lib.demonstrations.spaces` says; default: they are vectors.
         action_space: likewise, a Box or Discrete; :meth:`act` clips a Gaussian's actions to it.
 
     Raises:
@@ -107,21 +151,17 @@ class PolicyNet(nn.Module):
     Implements: eq-bc-objective
 
     Example:
-        >>> policy = PolicyNet(4, torch.Generator().manual_seed(0), n_actions=2)
+        >>> policy = PolicyNet(4, seed=0, n_actions=2)
         >>> policy
         PolicyNet(4 inputs, 2 actions, hidden=(64, 64))
         >>> policy.log_prob(torch.zeros(3, 4), torch.tensor([0, 1, 1])).shape
         torch.Size([3])
     """
 
-    centre: Tensor
-    scale: Tensor
-    log_sd: Tensor
-
     def __init__(
         self,
         n_inputs: int,
-        rng: torch.Generator,
+        seed: int | torch.Generator = 0,
         n_actions: int | None = None,
         action_size: int | None = None,
         hidden: Sequence[int] = (64, 64),
@@ -131,34 +171,22 @@ class PolicyNet(nn.Module):
         observation_space: Any = None,
         action_space: Any = None,
     ) -> None:
-        super().__init__()
-        self.n_inputs = check_count("n_inputs", n_inputs)
-        self.hidden = check_sizes("hidden", hidden)
+        super().__init__(n_inputs, hidden, centre, scale)
         self.discrete = n_actions is not None
         self.n_outputs = _outputs(n_actions, action_size, sd)
         _check_space("observation_space", observation_space, self.n_inputs)
         _check_space("action_space", action_space, self.n_outputs)
         self.observation_space, self.action_space = observation_space, action_space
-        self.body = mlp([self.n_inputs, *self.hidden, self.n_outputs], rng)
-        _add_unit(self, self.n_inputs, centre, scale)
+        self.body = mlp([self.n_inputs, *self.hidden, self.n_outputs], seed)
         if not self.discrete:
-            self._add_log_sd(sd)
-
-    def _add_log_sd(self, sd: float | None) -> None:
-        start = 0.0 if sd is None else math.log(check_real("sd", sd, 0.0, open_end=True))
-        values = torch.full((self.n_outputs,), start)
-        if sd is None:
-            self.log_sd = nn.Parameter(values)
-        else:
-            self.register_buffer("log_sd", values)
+            start = 0.0 if sd is None else math.log(check_real("sd", sd, 0.0, open_end=True))
+            values = torch.full((self.n_outputs,), start)
+            self.log_sd = nn.Parameter(values, requires_grad=sd is None)
 
     def extra_repr(self) -> str:
         """What is printed of this network."""
         kind = "actions" if self.discrete else "real actions"
         return f"{self.n_inputs} inputs, {self.n_outputs} {kind}, hidden={self.hidden}"
-
-    def __repr__(self) -> str:
-        return f"PolicyNet({self.extra_repr()})"
 
     def forward(self, observations: Tensor) -> Tensor:
         """Logits ``(N, A)``, or means ``(N, m)``, for ``(N, d)`` observations or ``(N,)`` numbers.
@@ -230,7 +258,9 @@ class PolicyNet(nn.Module):
         with torch.no_grad():
             output = self(self._rows("observation", array[None]))[0].double().numpy()
         if self.discrete:
-            return int(output.argmax()) if rng is None else _draw(output, rng)
+            if rng is None:
+                return int(output.argmax())
+            return int(draw(np.exp(output - output.max()), rng))
         if rng is not None:
             sd = self.log_sd.detach().double().exp().numpy()
             output = output + sd * rng.standard_normal(len(output))
@@ -245,12 +275,12 @@ class PolicyNet(nn.Module):
         return torch.tensor(array, dtype=self.scale.dtype)
 
 
-class RewardNet(nn.Module):
+class RewardNet(_Net):
     r"""A reward :math:`r_\theta` of a vector: a state, or a state followed by an action.
 
     Args:
         n_inputs: d, the length of that vector.
-        rng: where the weights are drawn from.
+        seed: of the weights, as :func:`seeded` takes it.
         hidden: sizes of the hidden layers; none for a linear reward with a constant.
         centre: ``(d,)``, subtracted from each input.
         scale: ``(d,)``, by which it is then divided.
@@ -261,36 +291,23 @@ class RewardNet(nn.Module):
     Implements: eq-nonlinear-maxent
 
     Example:
-        >>> reward = RewardNet(3, torch.Generator().manual_seed(0))
+        >>> reward = RewardNet(3, seed=0)
         >>> reward
         RewardNet(3 inputs, hidden=(64, 64))
         >>> reward(torch.zeros(10, 4, 3)).shape, reward(torch.tensor([0, 2])).shape
         (torch.Size([10, 4]), torch.Size([2]))
     """
 
-    centre: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         n_inputs: int,
-        rng: torch.Generator,
+        seed: int | torch.Generator = 0,
         hidden: Sequence[int] = (64, 64),
         centre: ArrayLike | None = None,
         scale: ArrayLike | None = None,
     ) -> None:
-        super().__init__()
-        self.n_inputs = check_count("n_inputs", n_inputs)
-        self.hidden = check_sizes("hidden", hidden)
-        self.body = mlp([self.n_inputs, *self.hidden, 1], rng)
-        _add_unit(self, self.n_inputs, centre, scale)
-
-    def extra_repr(self) -> str:
-        """What is printed of this network."""
-        return f"{self.n_inputs} inputs, hidden={self.hidden}"
-
-    def __repr__(self) -> str:
-        return f"RewardNet({self.extra_repr()})"
+        super().__init__(n_inputs, hidden, centre, scale)
+        self.body = mlp([self.n_inputs, *self.hidden, 1], seed)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Rewards ``(...)`` of inputs ``(..., d)``, or of whole numbers ``(...)``.
@@ -303,7 +320,7 @@ class RewardNet(nn.Module):
         return rewards
 
 
-class MapRewardNet(nn.Module):
+class MapRewardNet(_Net):
     r"""A reward :math:`r_\theta` of each cell of a map, from what is in the cells around it.
 
     The same small network looks through a square window that moves from cell to cell: a
@@ -313,7 +330,7 @@ class MapRewardNet(nn.Module):
     Args:
         n_inputs: C, how many numbers each cell has.
         shape: ``(height, width)`` of the map; state ``y * width + x`` is the cell (x, y).
-        rng: where the weights are drawn from.
+        seed: of the weights, as :func:`seeded` takes it.
         window: cells along a side of the window, an odd number.
         hidden: sizes of the hidden layers; none for a linear filter with a constant.
         centre: ``(C,)``, subtracted from each cell's numbers.
@@ -325,45 +342,39 @@ class MapRewardNet(nn.Module):
     Implements: eq-nonlinear-maxent
 
     Example:
-        >>> reward = MapRewardNet(2, (4, 5), torch.Generator().manual_seed(0), hidden=(8,))
+        >>> reward = MapRewardNet(2, (4, 5), seed=0, hidden=(8,))
         >>> reward
         MapRewardNet(2 inputs, map (4, 5), window 3, hidden=(8,))
         >>> reward(torch.zeros(20, 2)).shape, reward(torch.zeros(4, 5, 2)).shape
         (torch.Size([20]), torch.Size([4, 5]))
     """
 
-    centre: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         n_inputs: int,
         shape: tuple[int, int],
-        rng: torch.Generator,
+        seed: int | torch.Generator = 0,
         window: int = 3,
         hidden: Sequence[int] = (32,),
         centre: ArrayLike | None = None,
         scale: ArrayLike | None = None,
     ) -> None:
-        super().__init__()
-        self.n_inputs = check_count("n_inputs", n_inputs)
-        self.hidden = check_sizes("hidden", hidden)
+        super().__init__(n_inputs, hidden, centre, scale)
         self.shape = _check_map_shape(shape)
         self.window = check_count("window", window)
         if self.window % 2 == 0:
             raise ValueError(
                 f"window is {window}; expected an odd number, with a cell in its middle"
             )
-        self.body = mlp([self.n_inputs * self.window**2, *self.hidden, 1], rng)
-        _add_unit(self, self.n_inputs, centre, scale)
+        sizes = list(itertools.pairwise([self.n_inputs, *self.hidden, 1]))
+        with seeded(seed):
+            first = nn.Conv2d(*sizes[0], self.window, padding=self.window // 2)
+            self.body = _layers([first, *(nn.Conv2d(*pair, 1) for pair in sizes[1:])])
 
     def extra_repr(self) -> str:
         """What is printed of this network."""
         seen = f"map {self.shape}, window {self.window}"
         return f"{self.n_inputs} inputs, {seen}, hidden={self.hidden}"
-
-    def __repr__(self) -> str:
-        return f"MapRewardNet({self.extra_repr()})"
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Rewards ``(..., H, W)`` of maps ``(..., H, W, C)``, or ``(..., S)`` of ``(..., S, C)``.
@@ -379,15 +390,20 @@ class MapRewardNet(nn.Module):
                 f"{self.shape[1]}, {self.n_inputs}) or (..., {size}, {self.n_inputs})"
             )
         maps = ((inputs - self.centre) / self.scale).reshape(-1, *self.shape, self.n_inputs)
-        rewards: Tensor = self.body(self._windows(maps))[..., 0]
+        rewards: Tensor = self.body(maps.permute(0, 3, 1, 2))
         return rewards.reshape(inputs.shape[:-1])
 
-    def _windows(self, maps: Tensor) -> Tensor:
-        """``(N, H, W, C * window**2)``: what each cell of maps ``(N, H, W, C)`` sees."""
-        edge = self.window // 2
-        padded = nn.functional.pad(maps, (0, 0, edge, edge, edge, edge))
-        seen = padded.unfold(1, self.window, 1).unfold(2, self.window, 1)
-        return seen.flatten(start_dim=3)
+
+def l2_penalty(net: nn.Module, l2: float) -> Tensor | float:
+    r""":math:`\tfrac{\lambda}{2} \|W\|^2`, over a network's weights: biases have one axis only.
+
+    Example:
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> _ = torch.nn.init.constant_(layer.weight, 3.0)
+        >>> round(l2_penalty(layer, 0.1).item(), 6)
+        0.9
+    """
+    return 0.5 * l2 * sum((each**2).sum() for each in net.parameters() if each.ndim > 1)
 
 
 def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
@@ -408,7 +424,7 @@ def reward_table(mdp: MDP, reward_net: nn.Module, features: ArrayLike) -> Array:
     Example:
         >>> from irl_lib.worlds import objectworld
         >>> world = objectworld(8, seed=1)
-        >>> net = RewardNet(4, torch.Generator().manual_seed(0))
+        >>> net = RewardNet(4, seed=0)
         >>> reward_table(world.mdp, net, world.features).shape
         (64, 5)
     """
@@ -479,19 +495,6 @@ def check_torch_rng(rng: object) -> None:
         raise ValueError(f"rng is {rng!r}; expected a torch.Generator")
 
 
-def _add_unit(
-    net: nn.Module, n_inputs: int, centre: ArrayLike | None, scale: ArrayLike | None
-) -> None:
-    """Give a network the buffers ``centre`` and ``scale`` of its inputs."""
-    shape = (n_inputs,)
-    middle = check_array("centre", np.zeros(shape) if centre is None else centre, shape)
-    unit = check_array("scale", np.ones(shape) if scale is None else scale, shape)
-    if unit.min() <= 0.0:
-        raise ValueError(f"scale has the entry {unit.min():g}; expected numbers above 0")
-    net.register_buffer("centre", torch.tensor(middle, dtype=torch.float32))
-    net.register_buffer("scale", torch.tensor(unit, dtype=torch.float32))
-
-
 def _vectors(name: str, inputs: Tensor, n_inputs: int) -> Tensor:
     """The vectors themselves, or one-hot ones of whole numbers."""
     check_type(name, inputs, Tensor)
@@ -526,11 +529,6 @@ def _check_map_shape(shape: Any) -> tuple[int, int]:
     if not isinstance(shape, tuple | list) or len(shape) != 2:
         raise ValueError(f"shape is {shape!r}; expected (height, width)")
     return check_count("shape[0]", shape[0]), check_count("shape[1]", shape[1])
-
-
-def _draw(logits: Array, rng: np.random.Generator) -> int:
-    cumulative = np.cumsum(np.exp(logits - logits.max()))
-    return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
 
 
 def _outputs(n_actions: int | None, action_size: int | None, sd: float | None) -> int:

@@ -23,6 +23,7 @@ from irl_lib.support.checks import (
     check_real,
     check_type,
 )
+from irl_lib.support.draws import draw
 from irl_lib.support.progress import counted
 
 Policy = Callable[[Any, np.random.Generator], Any]
@@ -215,13 +216,11 @@ def _as_function(env: Any, policy: Any) -> Policy:
             f"predict{', or a table' * numbered}), as env has the spaces {states}, {actions}"
         )
     table = check_distribution("policy", policy, (int(states.n), int(actions.n)))
-    upto = np.cumsum(table, axis=1)
 
-    def draw(observation: Any, rng: np.random.Generator) -> int:
-        row = upto[int(observation) - int(states.start)]
-        return int(actions.start) + int(np.searchsorted(row, rng.random() * row[-1], "right"))
+    def choose(observation: Any, rng: np.random.Generator) -> int:
+        return int(actions.start) + int(draw(table[int(observation) - int(states.start)], rng))
 
-    return draw
+    return choose
 
 
 def _parameters(function: Any) -> Mapping[str, Parameter]:

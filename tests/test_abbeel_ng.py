@@ -66,8 +66,8 @@ def test_samples_are_nested_and_complete(
 
 
 def test_distances_fall_to_the_expert(expert: abbeel_ng.Expert) -> None:
-    for version in ("projection", "max-margin"):
-        curve = abbeel_ng.distances(expert, version, 12)
+    for method in ("projection", "max-margin"):
+        curve = abbeel_ng.distances(expert, method, 12)
         assert curve.shape == (12,)
         assert (np.diff(curve) <= 1e-9).all()
         assert curve[-1] < 0.3 * curve[0]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from irl_lib.support import checkpoints
+from irl_lib.support.checkpoints import Training
 
 
 def trained(steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -34,10 +35,10 @@ def go_on(net: nn.Module, optimiser: torch.optim.Optimizer, steps: int) -> None:
 def test_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     net, optimiser = trained(7)
     path = tmp_path / "state.npz"
-    checkpoints.write(path, "kind", {}, checkpoints.of_training(net, optimiser))
+    checkpoints.write(path, "kind", {}, Training(net, optimiser).arrays())
     go_on(net, optimiser, 5)
     other, its_optimiser = trained(2)
-    checkpoints.restore_training(other, its_optimiser, checkpoints.read(path, "kind", {}))
+    Training(other, its_optimiser).restore(checkpoints.read(path, "kind", {}))
     go_on(other, its_optimiser, 5)
     for mine, its in zip(net.parameters(), other.parameters(), strict=True):
         assert torch.equal(mine, its)
@@ -46,8 +47,7 @@ def test_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
 def test_a_state_from_before_the_first_step(tmp_path: Path) -> None:
     net, optimiser = trained(0)
     other, its_optimiser = trained(0)
-    state = checkpoints.of_training(net, optimiser)
-    checkpoints.restore_training(other, its_optimiser, state)
+    Training(other, its_optimiser).restore(Training(net, optimiser).arrays())
     go_on(net, optimiser, 3)
     go_on(other, its_optimiser, 3)
     assert torch.equal(net.weight, other.weight)

@@ -18,7 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irl_lib import max_ent, rollouts, worlds
+from irl_lib import ConvergenceWarning, max_ent, rollouts, worlds
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.guided_cost.learning import (
     HISTORY,
@@ -290,7 +290,7 @@ def demonstrations_on(env: Any, n: int = 8) -> Demonstrations:
 
 
 def net(n_inputs: int = 1, seed: int = 0) -> RewardNet:
-    return RewardNet(n_inputs, torch.Generator().manual_seed(seed), hidden=(8,))
+    return RewardNet(n_inputs, seed, hidden=(8,))
 
 
 SMALL = {
@@ -303,13 +303,13 @@ SMALL = {
 }
 
 
-def learn(iterations: int = 3, seed: int = 0, **changes: Any) -> GuidedCostResult:
+def learn(max_iterations: int = 3, seed: int = 0, **changes: Any) -> GuidedCostResult:
     """A small run, without the warning that its samples are few."""
     env = changes.pop("env", None) or Line()
     demos = changes.pop("demos", None) or demonstrations_on(Line())
     reward = changes.pop("reward_net", None) or net()
-    settings = {**SMALL, "iterations": iterations, "min_effective_share": 0.0, **changes}
-    return guided_cost_learning(env, demos, reward, seed, **settings)
+    settings = {**SMALL, "max_iterations": max_iterations, "min_effective_share": 0.0, **changes}
+    return guided_cost_learning(env, demos, seed=seed, reward_net=reward, **settings)
 
 
 def same(first: GuidedCostResult, second: GuidedCostResult) -> bool:
@@ -328,7 +328,14 @@ def test_the_expert_is_found_again() -> None:
     env = Line()
     demos = demonstrations_on(env, 20)
     found = guided_cost_learning(
-        env, demos, net(), 1, iterations=40, episodes=20, hidden=(16,), policy_learning_rate=3e-3
+        env,
+        demos,
+        seed=1,
+        reward_net=net(),
+        max_iterations=40,
+        episodes=20,
+        hidden=(16,),
+        policy_learning_rate=3e-3,
     )
     shown = np.mean(demos.states, axis=0)[:, 0]
     mine = np.mean(rollouts.rollout(env, found.policy, 200, seed=9).states, axis=0)[:, 0]
@@ -373,7 +380,7 @@ def test_the_weights_are_those_of_the_whole_batch() -> None:
     """An iteration without a reward step to speak of, against the pure functions."""
     told: list[Iteration] = []
     demos = demonstrations_on(Line())
-    tiny = {"reward_learning_rate": 1e-12, "policy_learning_rate": 1e-12}
+    tiny = {"learning_rate": 1e-12, "policy_learning_rate": 1e-12}
     found = learn(1, demos=demos, callback=told.append, reward_steps=1, **tiny)
     parts = [told[0].samples, demos]
     states = np.concatenate([np.stack(each.states) for each in parts])
@@ -394,7 +401,7 @@ def test_the_weights_are_those_of_the_whole_batch() -> None:
 def _start_values(found: GuidedCostResult, demos: Demonstrations, states: Array) -> Array:
     from irl_lib.training.policy_steps import SoftActor
 
-    actor = SoftActor(found.policy.frame, 0, (8,), 1e-12, 2)
+    actor = SoftActor(found.policy.units, 0, (8,), 1e-12, 2)
     return actor.values(states[:, :1])[:, 0] * actor.unit
 
 
@@ -483,7 +490,7 @@ def test_a_finished_run_can_go_on(tmp_path: Path) -> None:
     path = tmp_path / "c.npz"
     learn(2, checkpoint=path)
     assert same(learn(4), learn(4, checkpoint=path))
-    with pytest.raises(ValueError, match="has 4 iterations behind it; iterations is 3"):
+    with pytest.raises(ValueError, match="has 4 iterations behind it; max_iterations is 3"):
         learn(3, checkpoint=path)
 
 
@@ -610,19 +617,19 @@ BOX = gymnasium.spaces.Box
         ({"reward_net": torch.nn.Linear(1, 1)}, "expected a torch module with n_inputs"),
         ({"reward_net": lambda x: x}, "expected a torch module with n_inputs"),
         ({"demos": [1, 2]}, r"demos is \[1, 2\]; expected an instance of .*Demonstrations"),
-        ({"iterations": 0}, "iterations is 0"),
+        ({"max_iterations": 0}, "max_iterations is 0"),
         ({"episodes": 0}, "episodes is 0"),
         ({"memory": 0}, "memory is 0"),
         ({"reward_steps": 1.5}, "reward_steps is 1.5"),
-        ({"reward_learning_rate": 0.0}, "reward_learning_rate is 0.0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
         ({"policy_learning_rate": -1.0}, "policy_learning_rate is -1.0"),
         ({"policy_epochs": 0}, "policy_epochs is 0"),
         ({"l2": -1.0}, "l2 is -1.0"),
         ({"hidden": (8, 0)}, r"hidden\[1\] is 0"),
         ({"hidden": 8}, "hidden is 8; expected a sequence"),
         ({"callback": 3}, "callback is 3; expected a function"),
-        ({"checkpoint": 3}, "checkpoint is 3; expected a path"),
-        ({"checkpoint": ""}, "checkpoint is '.'; expected a file in a folder that exists"),
+        ({"checkpoint": 3}, "checkpoint is 3; expected a text or a pathlib.Path"),
+        ({"checkpoint": ""}, "checkpoint '' is a folder; expected a file"),
         ({"checkpoint": "no/such/folder/c"}, "checkpoint is 'no/such/folder/c'; expected a file"),
         ({"reward_net": Shaped(lambda x: x)}, r"returns .*\[8, 5, 1\]\) for inputs \(8, 5, 1\)"),
         ({"reward_net": Shaped(lambda x: x.sum())}, r"returns torch.Size\(\[\]\) for inputs"),
@@ -634,14 +641,14 @@ BOX = gymnasium.spaces.Box
 )
 def test_bad_input_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        learn(**{"iterations": 1, **changes})
+        learn(**{"max_iterations": 1, **changes})
 
 
 def test_the_horizon_is_that_of_the_time_limit() -> None:
     env = gymnasium.wrappers.TimeLimit(Other(spec=None), 5)
     assert env.spec is None
     result = learn(1, env=env)
-    assert result.policy.frame.horizon == 5
+    assert result.policy.units.horizon == 5
     with pytest.raises(ValueError, match="demos: trajectory 0 has 5 steps; the horizon is 4"):
         learn(1, env=gymnasium.wrappers.TimeLimit(env, 4))
 
@@ -656,7 +663,7 @@ def test_demonstrations_that_end_early_or_are_of_numbers() -> None:
 
 
 def test_dropout_does_not_draw_and_what_is_frozen_stays() -> None:
-    reward, outside = Dropped(1, torch.Generator().manual_seed(0), (8,)), torch.get_rng_state()
+    reward, outside = Dropped(1, 0, (8,)), torch.get_rng_state()
     next(reward.parameters()).requires_grad_(False)
     found = learn(2, reward_net=reward)
     assert torch.equal(outside, torch.get_rng_state())
@@ -687,9 +694,9 @@ def test_demonstrations_on_the_bounds_are_learned() -> None:
 
     env = worlds.point_maze(max_steps=10, walls=())
     demos = rollouts.rollout(env, full_speed, 10, 0)
-    settings = {"iterations": 15, "episodes": 20, "hidden": (32,)}
-    reward = RewardNet(4, torch.Generator().manual_seed(0), (32,))
-    found = guided_cost_learning(env, demos, reward, 0, **settings)
+    settings = {"max_iterations": 15, "episodes": 20, "hidden": (32,)}
+    reward = RewardNet(4, 0, (32,))
+    found = guided_cost_learning(env, demos, seed=0, reward_net=reward, **settings)
     actions = np.concatenate(rollouts.rollout(env, found.policy, 30, 5).actions)
     shares = found.history["demonstrations_weight"]
     assert actions[:, 0].mean() > 0.5
@@ -698,7 +705,7 @@ def test_demonstrations_on_the_bounds_are_learned() -> None:
 
 def test_a_reward_that_runs_off_is_refused_with_its_iteration() -> None:
     with pytest.raises(ValueError, match=r"iteration 0: the weight of sample \d+ is not finite"):
-        learn(2, reward_learning_rate=1e37, reward_steps=5)
+        learn(2, learning_rate=1e37, reward_steps=5)
 
 
 def test_few_effective_samples_are_warned_of_once() -> None:
@@ -710,6 +717,37 @@ def test_few_effective_samples_are_warned_of_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         learn(3, min_effective_share=0.0)
+
+
+def test_the_certificate_is_that_of_the_newest_episodes() -> None:
+    told: list[Iteration] = []
+    tiny = {"learning_rate": 1e-12, "policy_learning_rate": 1e-12, "reward_steps": 1}
+    demos = demonstrations_on(Line())
+    found = learn(2, demos=demos, callback=told.append, l2=0.0, **tiny)
+    states = np.stack(told[1].samples.states)
+    with torch.no_grad():
+        inputs = torch.tensor(states[:, :-1], dtype=torch.float32)
+        totals = found.reward(inputs).double().sum(dim=1).numpy()
+    q = told[1].policy.log_density(states[:, :-1], np.stack(told[1].samples.actions))
+    weights = np.exp(totals - _start_values(found, demos, states) - q)
+    gap = np.log(weights.mean()) - np.log(weights).mean()
+    assert found.certificate["policy_gap"] == pytest.approx(gap, abs=1e-5)
+    assert found.certificate == {n: found.history[n][-1] for n in ("policy_gap", "gradient")}
+    assert 0.0 < found.certificate["gradient"] < np.inf
+    assert not found.converged
+    assert repr(found).startswith("GuidedCostResult(not converged, 2 iterations, policy_gap ")
+
+
+def test_a_run_ends_when_its_certificate_is_below_the_tolerance(tmp_path: Path) -> None:
+    whole = learn(4)
+    worst = np.maximum(whole.history["policy_gap"], whole.history["gradient"])
+    tolerance = float(worst.min())
+    found = learn(4, tolerance=tolerance, checkpoint=tmp_path / "c")
+    assert found.converged
+    assert len(found.history["return"]) == worst.argmin() + 1
+    assert same(found, learn(4, tolerance=tolerance, checkpoint=tmp_path / "c"))  # and stays there
+    with pytest.warns(ConvergenceWarning, match="^guided_cost_learning: not converged after 2 it"):
+        assert not learn(2, tolerance=1e-6).converged
 
 
 def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

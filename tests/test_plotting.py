@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from irl_book_site import build_wheel
 from irl_lib import planning, plotting, worlds
+from irl_lib.plotting import players
 from irl_lib.worlds import gridworld, roads, terrain, traveller
 
 ALT = "A square that grows from frame to frame. Nothing else happens."
@@ -67,14 +70,10 @@ def test_grids_are_drawn_where_they_are():
     _, ax = plotting.figure()
     mesh = plotting.heatmap(ax, world, plan.v, label="value")
     np.testing.assert_allclose(mesh.get_array().reshape(3, 4), plan.v.reshape(3, 4))
-    quiver = plotting.arrows(ax, world, plan.policy)
-    np.testing.assert_allclose(np.hypot(quiver.U, quiver.V).max(), 1.0)
     plotting.trajectories(ax, world, [[0, 1, 2], [0, 4]])
     assert len(ax.lines) == 4
     with pytest.raises(ValueError, match=r"values has shape \(3,\); expected \(12,\)"):
         plotting.heatmap(ax, world, [1.0, 2.0, 3.0])
-    with pytest.raises(ValueError, match=r"policy has shape \(2, 2\)"):
-        plotting.arrows(ax, world, np.ones((2, 2)))
 
 
 def test_maps_have_each_road_once():
@@ -103,6 +102,20 @@ def test_a_player_is_deterministic_and_needs_no_other_host():
     assert 'id="player-growing"' in first
     for part in ("<noscript>", "@media print", 'aria-label="Frame"', ">Play</button>"):
         assert part in first
+
+
+def test_the_page_of_a_player_is_in_the_wheel(root, tmp_path):
+    wheel = build_wheel(root, tmp_path)
+    code = "from irl_lib import plotting; print(plotting.__file__); print(plotting.TEMPLATE)"
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    command = [sys.executable, "-P", "-c", code]
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment
+    )
+    where, page = ran.stdout.split("\n", 1)
+    assert where.startswith(str(wheel))
+    assert page.strip() == plotting.TEMPLATE.strip()
+    assert "@IMAGES@" in page
 
 
 def test_the_frames_are_pictures():
@@ -139,7 +152,7 @@ def test_bad_players(options, message):
 
 
 def test_an_animation_that_is_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(plotting.figures, "MAX_BYTES", 1_000)
+    monkeypatch.setattr(players, "MAX_BYTES", 1_000)
     with pytest.raises(ValueError, match=r"the 3 frames take .* expected at most 1,000"):
         plotting.player(draw, 3, ALT, "growing")
 

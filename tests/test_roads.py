@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from types import SimpleNamespace
 
 import networkx as nx
@@ -12,7 +11,8 @@ import pytest
 from scipy.sparse import csgraph
 
 from irl_lib.worlds import RoadNetwork, road_network, roads
-from irl_lib.worlds.streets import FEATURES, ROAD_TYPES, TURN_KINDS
+from irl_lib.worlds.streets import FEATURES, HIGHWAYS, ROAD_TYPES, TURN_KINDS
+from street_graphs import graph_of
 
 EDGE = {"length": 100.0, "speed_kph": 50.0, "lanes": 1, "highway": "residential"}
 
@@ -379,7 +379,7 @@ def test_every_turn_is_found_and_no_other():
 
 def test_a_graph_and_back():
     network = roads(seed=0, size=1_000)
-    again = road_network(network.graph(), u_turns=False)
+    again = road_network(graph_of(network), u_turns=False)
     assert (again.n_segments, again.n_turns) == (network.n_segments, network.n_turns)
     order = np.lexsort((network.length, network.head, network.tail))
     other = np.lexsort((again.length, again.head, again.tail))
@@ -450,6 +450,20 @@ def test_lanes_and_speeds_that_are_not_known_are_those_of_the_class(value):
     assert set(network.speed) == {25.0}
 
 
+@pytest.mark.parametrize("name", sorted(HIGHWAYS))
+@pytest.mark.parametrize("ramp", ["", "_link"])
+def test_every_class_has_a_type_and_a_speed(name, ramp):
+    graph = crossing()
+    for *_, data in graph.edges(data=True):
+        del data["speed_kph"]
+        data["highway"] = name + ramp
+    network = road_network(graph)
+    road, fast, slow = HIGHWAYS[name]
+    assert set(network.speed) == {slow if ramp else fast}
+    assert {ROAD_TYPES[kind] for kind in network.road_type} == {road}
+    assert sorted(HIGHWAYS, key=lambda each: -ROAD_TYPES.index(HIGHWAYS[each][0])) == list(HIGHWAYS)
+
+
 def test_nodes_need_places():
     graph = crossing()
     del graph.nodes[2]["x"]
@@ -476,10 +490,3 @@ def test_the_mdp_refuses_what_is_no_segment():
         network.mdp(1000, np.zeros(len(FEATURES)))
     with pytest.raises(ValueError, match="weights has shape"):
         network.mdp(0, np.zeros(3))
-
-
-def test_without_networkx_the_error_names_the_extra(monkeypatch):
-    network = roads(seed=0, size=60)
-    monkeypatch.setitem(sys.modules, "networkx", None)
-    with pytest.raises(ImportError, match=r"irl_lib\[roads\]"):
-        network.graph()

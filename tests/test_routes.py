@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from irl_lib import planning, routes
+from irl_lib import ConvergenceWarning, planning, routes
+from irl_lib.routes import likelihood
 from irl_lib.worlds import road_network, roads
+from street_graphs import graph_of
 
 TASTE = np.array([-5.0, -4.0, -2.0, -2.0, -0.5, -0.4, -1.4, -1.0, -0.4])
 HAMLET = roads(seed=3, size=60)
@@ -138,7 +140,7 @@ def test_many_destinations_in_parts_are_the_same(monkeypatch):
     seen = drives(TOWN, 60)
     value, gradient = routes.route_objective(TOWN, seen, TASTE)
     log_p = routes.route_log_probability(TOWN, TASTE, seen)
-    monkeypatch.setattr(routes.likelihood, "CHUNK", 3 * TOWN.n_segments)
+    monkeypatch.setattr(likelihood, "CHUNK", 3 * TOWN.n_segments)
     other, other_gradient = routes.route_objective(TOWN, seen, TASTE)
     assert value == pytest.approx(other, abs=1e-12)
     np.testing.assert_allclose(gradient, other_gradient, atol=1e-12)
@@ -151,7 +153,7 @@ def test_the_fit_recovers_the_weights_as_well_as_it_says():
     seen = drives(TOWN, 600)
     found = routes.max_ent_routes(TOWN, seen)
     assert found.converged
-    assert found.gradient_norm <= 1e-6
+    assert found.certificate["gradient_norm"] <= 1e-6
     assert (np.diff(found.history["objective"]) > -1e-9).all()
     off = found.weights - TASTE
     assert off @ np.linalg.solve(found.covariance, off) < stats.chi2.ppf(0.999, TASTE.size)
@@ -179,10 +181,27 @@ def test_the_line_search_backs_off_from_weights_without_a_value():
 
 
 def test_not_converging_is_said():
-    with pytest.warns(RuntimeWarning, match="did not converge: gradient norm"):
+    message = "max_ent_routes: stopped after 2 iterations at gradient norm .*, above the tolerance"
+    with pytest.warns(ConvergenceWarning, match=message) as said:
         found = routes.max_ent_routes(TOWN, drives(TOWN, 20), max_iterations=2)
+    assert said[0].filename == __file__
     assert not found.converged
+    assert found.message in str(said[0].message)
     assert np.isfinite(found.weights).all()
+    assert {len(each) for each in found.history.values()} == {3}
+    assert repr(found).startswith("RouteResult(not converged, 3 iterations, gradient_norm ")
+
+
+def test_the_policy_is_that_of_any_destination():
+    found = routes.max_ent_routes(HAMLET, drives(HAMLET, 50), l2=0.1)
+    expected = routes.turn_probabilities(HAMLET, found.weights, [3, 7])
+    np.testing.assert_array_equal(found.policy([3, 7]), expected)
+    assert found.certificate == {"gradient_norm": found.history["gradient_norm"][-1]}
+
+
+def test_after_the_data_there_are_keywords():
+    with pytest.raises(TypeError, match="positional"):
+        routes.max_ent_routes(HAMLET, drives(HAMLET, 5), 0.1)
 
 
 @pytest.mark.parametrize("weights", [0.0 * TASTE, -1.0 * TASTE, 0.1 * TASTE, -400.0 * TASTE])
@@ -286,7 +305,7 @@ def test_a_route_that_turns_round():
     route = [at[0, 1], at[1, 2], at[2, 1], at[1, 4]]
     found = routes.max_ent_routes(network, [route], l2=1e-3)
     assert found.converged
-    assert found.gradient_norm <= 1e-6
+    assert found.certificate["gradient_norm"] <= 1e-6
     assert np.isfinite(found.weights).all()
     assert 0.5 < np.exp(routes.route_log_probability(network, found.weights, [route])[0]) < 1.0
 
@@ -325,9 +344,28 @@ def test_streets_in_which_drivers_turn_round(seed):
     assert routes.max_ent_routes(network, drives, l2=1e-3).converged
 
 
+def test_what_rounding_makes_of_far_weights_is_no_optimum():
+    """Without a penalty these few drives have none; likelihoods above 1 once were taken for it."""
+    rng = np.random.default_rng(1_018)
+    n = int(rng.integers(4, 12))
+    pairs = [(k, int(rng.integers(k))) for k in range(1, n)]
+    pairs += [tuple(rng.choice(n, 2, replace=False).tolist()) for _ in range(n // 2)]
+    network = road_network(streets(pairs, rng.uniform(0.0, 1_000.0, (n, 2))))
+    weights = np.append(TASTE, -2.0) * rng.uniform(0.7, 1.5, TASTE.size + 1)
+    ends = rng.permuted(np.tile(np.arange(network.n_segments), (40, 1)), axis=1)[:, :2].T
+    seen = routes.sample_routes(network, weights, *ends, rng)
+    with pytest.warns(ConvergenceWarning):
+        found = routes.max_ent_routes(network, seen)
+    assert found.history["objective"].max() <= 0.0
+    assert found.certificate["gradient_norm"] < 1.0
+    there = np.round([-76.2, 0.0, 0.0, -180.0, -76.2, 42.5, 11.3, 57.8, 0.0, 12.2], 1)
+    with pytest.raises(ValueError, match="rounding hides"):
+        routes.route_objective(network, seen, there)
+
+
 def test_drives_without_a_turn_round():
     """What nobody did is dear: without a penalty, so dear that its rate is below the tolerance."""
-    network = road_network(TOWN.graph())
+    network = road_network(graph_of(TOWN))
     old = {(name[0], name[1]): i for i, name in enumerate(network.names)}
     number = np.array(
         [old[ends] for ends in zip(TOWN.tail.tolist(), TOWN.head.tolist(), strict=True)]

@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from irl_lib.training.timed_policies import EDGE, Frame, SquashedGaussian, log_tanh_slope
+from irl_lib.training.timed_policies import EDGE, SquashedGaussian, Units, log_tanh_slope
 
 
-def frame(horizon: int = 4, size: int = 1) -> Frame:
+def units_of(horizon: int = 4, size: int = 1) -> Units:
     """States around 5, actions from -2 to 4."""
-    return Frame(np.full(2, 5.0), np.full(2, 2.0), np.full(size, -2.0), np.full(size, 4.0), horizon)
+    return Units(np.full(2, 5.0), np.full(2, 2.0), np.full(size, -2.0), np.full(size, 4.0), horizon)
 
 
 def network(seed: int = 0, size: int = 1, horizon: int = 4) -> SquashedGaussian:
     rng = np.random.default_rng(seed)
     layers = [(rng.normal(size=(6, 3)), rng.normal(size=6)), (rng.normal(size=(5, 6)), np.ones(5))]
     heads = [(0.2 * rng.normal(size=(size, 5)), 0.1 * rng.normal(size=size)) for _ in range(2)]
-    return SquashedGaussian(frame(horizon, size), layers, *heads)
+    return SquashedGaussian(units_of(horizon, size), layers, *heads)
 
 
 def test_a_step_has_the_density_of_the_tanh_of_a_gaussian() -> None:
@@ -54,7 +54,7 @@ def test_densities_integrate_to_one(seed: int, time: int) -> None:
         return float(np.exp(policy.log_densities(states, actions)[0, time]))
 
     total = integrate.quad(density, EDGE - 1.0, 1.0 - EDGE, limit=200)[0]
-    mean, log_sd = policy.moments(policy.frame.inputs(states[0, 0], time))
+    mean, log_sd = policy.moments(policy.units.inputs(states[0, 0], time))
     bound = float(np.arctanh(1.0 - EDGE))
     inside = stats.norm(mean, np.exp(log_sd)).cdf([bound, -bound])
     assert abs(total - (inside[0] - inside[1])) < 1e-6
@@ -80,7 +80,7 @@ def test_what_is_drawn_has_the_density_that_is_said() -> None:
 def test_the_clock_moves_and_ends() -> None:
     """A nearly certain policy whose action is the time."""
     nothing = (np.zeros((1, 3)), np.full(1, -20.0))
-    policy = SquashedGaussian(frame(2), [], (np.array([[0.0, 0.0, 1.0]]), np.zeros(1)), nothing)
+    policy = SquashedGaussian(units_of(2), [], (np.array([[0.0, 0.0, 1.0]]), np.zeros(1)), nothing)
     rng = np.random.default_rng(0)
     for _ in range(2):
         policy.start()
@@ -107,13 +107,13 @@ def test_who_keeps_to_the_bounds_has_no_exact_density(
 ) -> None:
     """It integrates to less than 1: what the module says, and the share of those concerned."""
     head, unit_sd = (np.zeros((1, 3)), np.full(1, mean)), (np.zeros((1, 3)), np.zeros(1))
-    policy, rng = SquashedGaussian(frame(1), [], head, unit_sd), np.random.default_rng(0)
+    policy, rng = SquashedGaussian(units_of(1), [], head, unit_sd), np.random.default_rng(0)
     inside = np.tanh(np.linspace(-10.0, 10.0, 40_001))
     states = np.zeros((len(inside), 1, 2))
     q = np.exp(policy.log_density(states, (1.0 + 3.0 * inside)[:, None, None]))
     assert integrate.trapezoid(q, inside) == pytest.approx(mass, abs=0.005)
-    drawn = policy.frame.from_gaussian(mean + rng.standard_normal((20_000, 1)))
-    assert policy.frame.share_at_bounds(drawn) == pytest.approx(share, abs=0.01)
+    drawn = policy.units.from_gaussian(mean + rng.standard_normal((20_000, 1)))
+    assert policy.units.share_at_bounds(drawn) == pytest.approx(share, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_fits_no_policy_is_refused(call: Any, message: str) -> None:
 
 
 def test_units_there_and_back() -> None:
-    units = frame(size=2)
+    units = units_of(size=2)
     actions = np.random.default_rng(0).uniform(-1.99, 3.99, (5, 2))
     np.testing.assert_allclose(units.from_gaussian(units.to_gaussian(actions)), actions, rtol=1e-9)
     assert units.from_gaussian(np.full(2, 1e3)).tolist() == [4.0, 4.0]
@@ -148,7 +148,7 @@ def test_units_there_and_back() -> None:
 
 def test_a_policy_of_the_same_numbers_is_the_same() -> None:
     policy, rng = network(size=2), np.random.default_rng(0)
-    again = SquashedGaussian.from_arrays(policy.frame, policy.arrays())
+    again = SquashedGaussian.from_arrays(policy.units, policy.arrays())
     states, actions = rng.normal(5.0, 2.0, (3, 4, 2)), rng.uniform(-2.0, 4.0, (3, 4, 2))
     assert (again.log_densities(states, actions) == policy.log_densities(states, actions)).all()
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from irl_lib.demonstrations.entries import Index
 from irl_lib.demonstrations.trajectories import Demonstrations
 from irl_lib.mdp import MDP, check_policy
-from irl_lib.support.checks import Array, check_count, check_rng
+from irl_lib.support.checks import check_count, check_rng
+from irl_lib.support.draws import draw
 
 
 def shipped(name: str) -> Demonstrations:
@@ -62,7 +63,7 @@ def sample(
         live = ~ends[state]
         if not live.any():
             break
-        actions.append(_choose((pi[t] if pi.ndim == 3 else pi)[state], rng))
+        actions.append(draw((pi[t] if pi.ndim == 3 else pi)[state], rng))
         state = np.where(live, _next_state(mdp, state, actions[-1], rng), state)
         states.append(state)
         lengths += live
@@ -74,21 +75,14 @@ def sample(
     )
 
 
-def _choose(rows: Array, rng: np.random.Generator) -> Index:
-    """One column of each row of probabilities, by inverting its cumulative sum."""
-    cumulative = np.cumsum(rows, axis=1)
-    drawn = rng.random(len(rows))[:, None] * cumulative[:, -1:]
-    return np.asarray(np.sum(drawn >= cumulative, axis=1), dtype=np.int64)
-
-
 def _next_state(mdp: MDP, state: Index, action: Index, rng: np.random.Generator) -> Index:
-    """One next state for each (state, action), by inverting the rows' cumulative sums."""
+    """One next state for each (state, action), by the rows' chances."""
     rows = action * mdp.n_states + state
     first, counts = mdp.matrix.indptr[rows], np.diff(mdp.matrix.indptr)[rows]
     columns = np.arange(counts.max())
     entry = np.minimum(first[:, None] + columns, mdp.matrix.nnz - 1)
     rest = np.where(columns < counts[:, None], mdp.matrix.data[entry], 0.0)
-    return np.asarray(mdp.matrix.indices[first + _choose(rest, rng)], dtype=np.int64)
+    return np.asarray(mdp.matrix.indices[first + draw(rest, rng)], dtype=np.int64)
 
 
 def _length(mdp: MDP, length: int | None) -> int:

@@ -9,6 +9,7 @@ numbered is one-hot there.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from functools import reduce
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from irl_lib.support.checks import Array
 
 WRONG = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
 
@@ -131,7 +134,7 @@ def _columns(leaf: Any, members: Any) -> NDArray[np.float64]:
     if array.dtype.kind not in ("biu" if numbered else "biuf"):
         raise ValueError(f"entries of type {array.dtype}")
     if not numbered:
-        rows = array.reshape(len(array), int(np.prod(leaf.shape, dtype=int)))
+        rows = array.reshape(len(array), math.prod(leaf.shape))
         floats = rows.astype(np.float64)
         if rows.dtype.kind in "iu" and np.abs(floats).max(initial=0.0) >= 2.0**53:
             raise ValueError("whole numbers from 2**53 on, which a float doesn't hold")
@@ -254,3 +257,13 @@ def check_entries(name: str, rows: Sequence[NDArray[Any]], space_name: str, spac
                 f"{name} have the entry {row[wrong[0]]} at step {wrong[0]} of trajectory {i}; "
                 f"{space_name} is {space}"
             )
+
+
+def standard_unit(values: Array) -> tuple[Array, Array]:
+    """``(d,)`` twice: mean and standard deviation of vectors ``(N, d)``, as a network's unit.
+
+    A number that never changes says nothing, and must not be blown up where it does: its scale
+    is 1.
+    """
+    centre, spread = values.mean(axis=0), values.std(axis=0)
+    return centre, np.where(spread > 1e-6 * (1.0 + np.abs(centre)), spread, 1.0)

@@ -14,8 +14,9 @@ The dynamics cancel, because :math:`q` was rolled out in the same world.  Three 
 
 - the weights are those of whole trajectories, divided by their sum, since Z is unknown;
 - the batch holds the samples of all policies so far *and* the demonstrations, and :math:`q` is
-  the mixture of all that they came from (:func:`irl_lib.guided_cost.weights.mixture_log_density`); the
-  demonstrations' density is taken to be the model's own, which bounds their weights
+  the mixture of all that they came from
+  (:func:`irl_lib.guided_cost.weights.mixture_log_density`); the demonstrations' density is taken to
+  be the model's own, which bounds their weights
   (:func:`irl_lib.guided_cost.weights.model_log_density`);
 - the policy follows the reward, a little per iteration: the nearer it comes to soft optimality, the
   more alike the weights.
@@ -30,9 +31,9 @@ Where the start is random, Z depends on it.  The weights are those of the action
 and the weights would differ as much as the starts do.
 
 What differs from the paper: it improves linear-Gaussian controllers on fitted dynamics, here it is
-proximal policy optimisation (:mod:`irl_lib.training.policy_steps`); it fits a Gaussian to the demonstrations
-for their density; it regularises the reward along the trajectories, where here the weights of the
-network are penalised.
+proximal policy optimisation (:mod:`irl_lib.training.policy_steps`); it fits a Gaussian to the
+demonstrations for their density; it regularises the reward along the trajectories, where here the
+weights of the network are penalised.
 
 References: Finn, Levine, Abbeel (2016), Guided cost learning.  Finn, Christiano, Abbeel, Levine
 (2016), A connection between generative adversarial networks, inverse reinforcement learning, and

@@ -1,29 +1,15 @@
-"""What a sampled method remembers: trajectories of one length, and whose samples they are."""
+"""What guided cost learning remembers: samples, and how dense each policy makes them."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from irl_lib.demonstrations import Demonstrations
 from irl_lib.guided_cost.weights import mixture_log_density
+from irl_lib.support.checkpoints import named, part
 from irl_lib.support.checks import Array
-from irl_lib.training.timed_policies import SquashedGaussian
-
-
-class Trajectories(NamedTuple):
-    """Trajectories of one length."""
-
-    states: Array
-    """``(N, T + 1, d)``."""
-    actions: Array
-    """``(N, T, m)``."""
-
-    @property
-    def before(self) -> Array:
-        """``(N, T, d)``: the states in which something was done."""
-        return self.states[:, :-1]
+from irl_lib.support.files import Arrays
+from irl_lib.training.episodes import Episodes
+from irl_lib.training.timed_policies import SquashedGaussian, Units
 
 
 class Memory:
@@ -35,16 +21,17 @@ class Memory:
     Args:
         demos: the demonstrations.
         size: how many policies are remembered, with their samples; None for all.
+        units: of the policies.
     """
 
-    def __init__(self, demos: Trajectories, size: int | None) -> None:
-        self.demos, self.size = demos, size
+    def __init__(self, demos: Episodes, size: int | None, units: Units) -> None:
+        self.demos, self.size, self.units = demos, size, units
         self.policies: list[SquashedGaussian] = []
-        self.samples: list[Trajectories] = []
+        self.samples: list[Episodes] = []
         self.log_densities: list[list[Array]] = []  # per policy: of each samples
         self.of_demos: list[Array] = []  # per policy
 
-    def add(self, policy: SquashedGaussian, samples: Trajectories) -> None:
+    def add(self, policy: SquashedGaussian, samples: Episodes) -> None:
         """A policy, and what it did; the oldest is forgotten where there are too many."""
         for earlier, row in zip(self.policies, self.log_densities, strict=True):
             row.append(earlier.log_density(samples.before, samples.actions))
@@ -58,10 +45,10 @@ class Memory:
             for row in self.log_densities:
                 del row[0]
 
-    def batch(self) -> Trajectories:
+    def batch(self) -> Episodes:
         """All samples, and then the demonstrations."""
         states, actions = zip(*self.samples, self.demos, strict=True)
-        return Trajectories(np.concatenate(states), np.concatenate(actions))
+        return Episodes(np.concatenate(states), np.concatenate(actions))
 
     def log_density(self) -> Array:
         """``(M,)``: of the batch, under the mixture of the policies."""
@@ -69,24 +56,15 @@ class Memory:
         logs = np.stack([np.concatenate([*row, last]) for row, last in rows], axis=1)
         return mixture_log_density(logs, [len(each.states) for each in self.samples])
 
+    def arrays(self) -> Arrays:
+        """Policies and samples, for a checkpoint."""
+        arrays: Arrays = {}
+        for i, (policy, samples) in enumerate(zip(self.policies, self.samples, strict=True)):
+            arrays |= named(f"policy{i}", policy.arrays()) | named(f"samples{i}", samples._asdict())
+        return arrays
 
-def of_one_length(whose: str, demos: Demonstrations, horizon: int) -> Trajectories:
-    """The trajectories as arrays.
-
-    Raises:
-        ValueError: beginning with ``whose``, when one is of another length than ``horizon``.
-    """
-    for i, actions in enumerate(demos.actions):
-        if demos.terminated[i] and len(actions) < horizon:
-            raise ValueError(
-                f"{whose} trajectory {i} terminated after {len(actions)} steps; expected "
-                f"{horizon} steps of each: what ending early is worth can't be learned from the "
-                "likelihood of trajectories of one length"
-            )
-        if len(actions) != horizon:
-            raise ValueError(
-                f"{whose} trajectory {i} has {len(actions)} steps; the horizon is {horizon}, and "
-                "all must have that many"
-            )
-    states, actions = np.stack(demos.states), np.stack(demos.actions)
-    return Trajectories(states.astype(np.float64), actions.astype(np.float64))
+    def restore(self, arrays: Arrays) -> None:
+        """What :meth:`arrays` made these of; densities are computed anew."""
+        for i in range(len({name.partition("/")[0] for name in arrays}) // 2):
+            policy = SquashedGaussian.from_arrays(self.units, part(arrays, f"policy{i}"))
+            self.add(policy, Episodes(**part(arrays, f"samples{i}")))

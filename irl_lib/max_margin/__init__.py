@@ -7,8 +7,8 @@ Find weights under which the expert beats every other policy by a margin,
 
 There are exponentially many policies, but the optimum depends on few of them, the support vectors.
 So :func:`max_margin` keeps a *working set*: solve the convex program over it
-(:mod:`irl_lib.max_margin.program`), find the policy outside that violates its constraint most, which
-is a planning problem, add it, repeat.  With the margin of a sum of losses,
+(:mod:`irl_lib.max_margin.program`), find the policy outside that violates its constraint most,
+which is a planning problem, add it, repeat.  With the margin of a sum of losses,
 :math:`\Delta = \sum (\rho_\pi - \rho_E)\, \ell`, the most violated constraint belongs to the best
 response to the *loss-augmented* reward,
 
@@ -22,26 +22,18 @@ References: Abbeel and Ng (2004); Ratliff, Bagnell and Zinkevich (2006).
 """
 
 from irl_lib.max_margin.apprenticeship import ProjectionResult, merge_policies, projection
-from irl_lib.max_margin.program import (
-    InfeasibleError,
-    ProgramResult,
-    WidestMargin,
-    solve_program,
-    widest_margin,
-)
-from irl_lib.max_margin.structured import MaxMarginResult, WorkingSet, max_margin, most_violated
+from irl_lib.max_margin.best_response import Response
+from irl_lib.max_margin.program import InfeasibleError, WidestMargin, widest_margin
+from irl_lib.max_margin.structured import MaxMarginResult, max_margin
 
 __all__ = [
     "InfeasibleError",
     "MaxMarginResult",
-    "ProgramResult",
     "ProjectionResult",
+    "Response",
     "WidestMargin",
-    "WorkingSet",
     "max_margin",
     "merge_policies",
-    "most_violated",
     "projection",
-    "solve_program",
     "widest_margin",
 ]

@@ -2,84 +2,69 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from irl_lib import planning
-from irl_lib.demonstrations import Demonstrations
-from irl_lib.max_margin.best_response import (
-    Response,
-    Task,
-    best_plan,
-    given_response,
-    one_task,
-    respond,
-)
+from irl_lib.max_margin.best_response import Task, plan_for, read_tasks, respond, visits_by_step
 from irl_lib.max_margin.program import widest_margin
-from irl_lib.max_margin.structured import Index, _Bar
-from irl_lib.mdp import MDP, check_mdp, check_policy, deterministic_policy
-from irl_lib.support.checks import (
-    Array,
-    check_count,
-    check_distribution,
-    check_flag,
-    check_numbers,
-    check_real,
-)
+from irl_lib.mdp import MDP, check_policy, deterministic_policy
+from irl_lib.support.checks import Array, check_count, check_distribution, check_numbers, check_real
+from irl_lib.support.progress import bar
+from irl_lib.support.result import Result, warn_early
 
-VERSIONS = ("projection", "max-margin")
+Index = NDArray[np.integer[Any]]
 
-
+METHODS = ("projection", "max-margin")
+HISTORY = ("distance", "lower_bound", "contraction", "contraction_bound")
 NEGLIGIBLE = 1e-12  # share of a policy that a convex program would leave out, but for its accuracy
 
 
-@dataclass(frozen=True, eq=False)
-class ProjectionResult:
-    """What :func:`projection` found: a mixture of policies, and how far it is from the expert."""
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ProjectionResult(Result):
+    """What :func:`projection` found: a mixture of policies, and how far it is from the expert.
+
+    The policy is the one with the occupancy of the mixture; a tuple of them for several MDPs.
+    There is no reward: many fit, and none is sought.
+
+    The history has, with one entry per iteration, ``distance`` of the mixture from the expert,
+    ``lower_bound`` on what any mixture can reach, ``contraction`` (the distance after this
+    iteration by the one before) and ``contraction_bound``, what it is at most where the expert's
+    features are within reach.
+
+    The certificate has ``duality_gap``, by how much ``distance`` exceeds the lower bound.
+    """
 
     weights: Array
     """``(K,)``: from the mixture towards the expert, of norm 1; the last question that was asked,
     and no estimate of what the expert wants."""
-    policy: Array
-    """``(S, A)`` or ``(T, S, A)``: the one policy with the occupancy of the mixture."""
-    policies: tuple[Index, ...]
-    """Each ``(S,)`` or ``(T, S)``: what the policies of the mixture do."""
+    policies: tuple[Any, ...]
+    """Each ``(S,)`` or ``(T, S)``: what the policies of the mixture do; for several MDPs each is a
+    tuple."""
     shares: Array
     """``(n,)``: the probability with which each is drawn, once, at the start of an episode."""
     feature_expectations: Array
-    """``(n, K)``, of each policy."""
+    """``(n, K)``, of each policy; for several MDPs their mean."""
     mixture: Array
     """``(K,)``: ``shares @ feature_expectations``."""
     closest: int
     """The single policy whose feature expectations are closest to the expert's."""
-    history: dict[str, Array]
-    """With one entry per iteration, ``distance`` of the mixture from the expert, ``lower_bound`` on
-    what any mixture can reach, ``contraction`` (the distance after this iteration by the one
-    before) and ``contraction_bound``, what it is at most where the expert's features are within
-    reach."""
     distance: float
     """Of the mixture's feature expectations from the expert's, in the Euclidean norm."""
-    lower_bound: float
-    """No mixture of policies is closer to the expert's feature expectations."""
-    converged: bool
-    """Whether ``distance`` is below the tolerance, or as close to ``lower_bound``."""
-    message: str
 
 
 def projection(
-    mdp: MDP,
+    mdp: MDP | Sequence[MDP],
     features: Any,
-    demos: Demonstrations | ArrayLike,
-    version: str = "projection",
+    demos: Any,
+    *,
+    method: str = "projection",
     tolerance: float = 1e-3,
     max_iterations: int = 1_000,
-    initial_policy: ArrayLike | None = None,
     progress: bool = False,
 ) -> ProjectionResult:
     r"""A mixture of policies with the expert's feature expectations (Abbeel and Ng 2004).
@@ -92,90 +77,132 @@ def projection(
     ranges.  For k features in [0, 1] that is :math:`\sqrt{k} / (1 - \gamma)`, and the paper's
     Lemma 3, :math:`k / \sqrt{k^2 + (1-\gamma)^2 t^2}`, follows.
 
+    The first policy is the best for the reward 0, which is the first action everywhere.
+
     Args:
-        mdp: S states, A actions.
-        features: as :func:`irl_lib.mdp.feature_matrix` takes them.
-        demos: demonstrations, whole as for :func:`max_margin`; or the expert's occupancy
-            ``(S, A)``, or feature expectations ``(K,)``.
-        version: ``"projection"``; or ``"max-margin"``, the paper's other one, whose mixture is the
-            closest of all policies so far (:func:`irl_lib.max_margin.program.widest_margin`): a convex
-            program in each round, and fewer rounds.
+        mdp: S states, A actions; or several MDPs.  A policy is then one for each, and feature
+            expectations, the expert's too, are the mean over the MDPs: of an episode in one of
+            them, each as likely as the others.
+        features: as :func:`irl_lib.mdp.feature_matrix` takes them; one for each of several MDPs.
+        demos: demonstrations, whole as for :func:`max_margin`, of which the mean counts; or the
+            expert's occupancy ``(S, A)``, or feature expectations ``(K,)``; one for each of several
+            MDPs.
+        method: ``"projection"``; or ``"max-margin"``, the paper's other one, whose mixture is the
+            closest of all policies so far
+            (:func:`irl_lib.max_margin.program.widest_margin`): a convex program in each round, and
+            fewer rounds.
         tolerance: on the distance of the feature expectations, or, where no mixture gets so close,
             on how much closer one could get.
         max_iterations: rounds of planning.
-        initial_policy: ``(S, A)``, deterministic; default: the best for the reward 0, which is the
-            first action everywhere.
         progress: show a progress bar (needs tqdm).
 
     Returns:
         ProjectionResult.  When the tolerance is not met, ``converged`` is False, ``message`` says
-        why, and a warning repeats it.
+        why, and a ConvergenceWarning repeats it.
 
     Raises:
         ValueError: naming a bad argument.
     """
-    check_mdp(mdp)
-    check_flag("progress", progress)
-    if version not in VERSIONS:
-        raise ValueError(f"version is {version!r}; expected one of {', '.join(VERSIONS)}")
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     check_real("tolerance", tolerance, 0.0, open_end=True)
     check_count("max_iterations", max_iterations)
-    task = one_task(mdp, features, demos)
-    if initial_policy is not None:
-        first = given_response(task, initial_policy)
-    else:
-        zero = planning.value_iteration(mdp, np.zeros((mdp.n_states, mdp.n_actions)))
-        first = respond(task, zero.policy.argmax(axis=-1).astype(np.int16))
-    mixture = _Mixture(task.expert, first, _diameter(mdp, task.phi))
-    step = mixture.project if version == "projection" else mixture.widen
-    with _Bar("projection", progress) as bar:
-        while len(mixture.rows) < max_iterations and mixture.distance > tolerance:
-            plan = best_plan(0, task, mixture.gap / mixture.distance, None)
-            step(respond(task, plan.policy.argmax(axis=-1).astype(np.int16)))
-            bar.show(distance=mixture.distance)
-            if mixture.distance - mixture.lower <= tolerance:
-                break
-    return _projected(task, mixture, tolerance)
+    tasks = read_tasks(mdp, features, demos, "unit", apart=False)
+    closest = _on_segment if method == "projection" else _among_all
+    actions, lead = _best(tasks, np.zeros_like(tasks[0].expert))
+    members, leads, shares = [actions], lead[None], np.ones(1)
+    gap, lower, diameter = lead, 0.0, float(np.mean([_diameter(task) for task in tasks]))
+    rows: list[tuple[float, ...]] = []
+    with bar("projection", "iterations", shown=progress) as shown:
+        while len(rows) < max_iterations and _norm(gap) - lower > tolerance:
+            before, weights = _norm(gap), gap / _norm(gap)
+            actions, lead = _best(tasks, weights)
+            lower = max(lower, float(weights @ lead))
+            members, leads = [*members, actions], np.vstack([leads, lead])
+            shares = closest(shares, leads)
+            gap = shares @ leads
+            bound = diameter / float(np.hypot(diameter, before))
+            rows.append((_norm(gap), lower, _norm(gap) / before, bound))
+            shown.update()
+            shown.set_postfix(distance=f"{_norm(gap):.3g}")
+    converged, message = _verdict(_norm(gap), lower, len(rows), tolerance)
+    history = np.array(rows).reshape(-1, len(HISTORY)).T.copy()
+    used = np.flatnonzero(shares > NEGLIGIBLE)
+    policies, leads, shares = [members[i] for i in used], leads[used], shares[used]
+    shares = shares / shares.sum()
+    expert = np.mean([task.expert for task in tasks], axis=0)
+    merged = [
+        _merged(*each, shares) for each in zip(tasks, zip(*policies, strict=True), strict=True)
+    ]
+    alone = isinstance(mdp, MDP)
+    return ProjectionResult(
+        policy=merged[0] if alone else tuple(merged),
+        history=dict(zip(HISTORY, history, strict=True)),
+        converged=converged,
+        message=message,
+        certificate={"duality_gap": _norm(gap) - lower},
+        weights=gap / (_norm(gap) or 1.0),
+        policies=tuple(each[0] if alone else each for each in policies),
+        shares=shares,
+        feature_expectations=expert - leads,
+        mixture=expert - shares @ leads,
+        closest=int(np.argmin(np.linalg.norm(leads, axis=1))),
+        distance=_norm(gap),
+    )
 
 
-class _Mixture:
-    """The policies so far, how often each is drawn, and the history."""
+def _best(tasks: Sequence[Task], weights: Array) -> tuple[tuple[Index, ...], Array]:
+    r"""The best policy for :math:`w^\top \phi` in each MDP, and the expert's mean lead over it."""
+    found = [respond(task, plan_for(task, weights)) for task in tasks]
+    return tuple(each.actions for each in found), np.mean([each.lead for each in found], axis=0)
 
-    def __init__(self, expert: Array, first: Response, diameter: float) -> None:
-        self.expert, self.members, self.shares = expert, [first], np.ones(1)
-        self.gap, self.diameter, self.lower = first.lead, diameter, 0.0
-        self.rows: list[tuple[float, float, float, float]] = []
 
-    @property
-    def distance(self) -> float:
-        return float(np.linalg.norm(self.gap))
+def _on_segment(shares: Array, leads: Array) -> Array:
+    """The shares of the point closest to the expert from the mixture to the last policy."""
+    gap = shares @ leads[:-1]
+    towards = gap - leads[-1]
+    length = float(towards @ towards)
+    step = float(np.clip(gap @ towards / length, 0.0, 1.0)) if length > 0.0 else 0.0
+    return np.append((1.0 - step) * shares, step)
 
-    def project(self, new: Response) -> None:
-        """Move to the point of the segment towards a new policy that is closest to the expert."""
-        towards = self.gap - new.lead
-        length = float(towards @ towards)
-        step = float(np.clip(self.gap @ towards / length, 0.0, 1.0)) if length > 0.0 else 0.0
-        self._move(new, np.append((1.0 - step) * self.shares, step))
 
-    def widen(self, new: Response) -> None:
-        """Move to the mixture of all policies so far that is closest to the expert."""
-        mus = self.expert - np.array([each.lead for each in [*self.members, new]])
-        self._move(new, widest_margin(self.expert, mus).duals)
+def _among_all(_shares: Array, leads: Array) -> Array:
+    """The shares of the point closest to the expert of all mixtures."""
+    return widest_margin(np.zeros(leads.shape[1]), -leads).duals
 
-    def _move(self, new: Response, shares: Array) -> None:
-        before = self.distance
-        self.lower = max(self.lower, float(self.gap @ new.lead) / before)
-        self.members.append(new)
-        self.shares = shares
-        self.gap = shares @ np.array([each.lead for each in self.members])
-        bound = 1.0 / np.sqrt(1.0 + (before / self.diameter) ** 2)
-        self.rows.append((self.distance, self.lower, self.distance / before, float(bound)))
 
-    @property
-    def history(self) -> dict[str, Array]:
-        names = ("distance", "lower_bound", "contraction", "contraction_bound")
-        table = np.array(self.rows).reshape(-1, len(names))
-        return {name: table[:, i].copy() for i, name in enumerate(names)}
+def _verdict(distance: float, lower: float, rounds: int, tolerance: float) -> tuple[bool, str]:
+    """Whether it ended well, and how; a warning where it did not."""
+    if distance <= tolerance:
+        return True, "the mixture's feature expectations are within the tolerance of the expert's"
+    if distance - lower <= tolerance:
+        return True, (
+            f"no mixture of policies gets closer to the expert than {lower:.3g}: its feature "
+            "expectations are out of reach, as those of a few demonstrations often are"
+        )
+    message = (
+        f"stopped after {rounds} iterations, at distance {distance:.3g}, above the tolerance "
+        f"{tolerance:g}"
+    )
+    warn_early("projection", message)
+    return False, message
+
+
+def _merged(task: Task, actions: Sequence[Index], shares: Array) -> Array:
+    """The one policy of a mixture, in one MDP."""
+    policies = [deterministic_policy(each, task.mdp.n_actions) for each in actions]
+    return merge_policies(task.mdp, policies, shares)
+
+
+def _norm(gap: Array) -> float:
+    return float(np.linalg.norm(gap))
+
+
+def _diameter(task: Task) -> float:
+    """At least as much as two feature expectations can differ."""
+    ends: list[Any] = [task.phi.max(axis=0), task.phi.min(axis=0)]
+    top, low = (end.toarray() if sparse.issparse(end) else np.asarray(end) for end in ends)
+    return task.mdp.mass * _norm(top - low)
 
 
 def merge_policies(mdp: MDP, policies: Sequence[ArrayLike], shares: ArrayLike) -> Array:
@@ -208,67 +235,10 @@ def merge_policies(mdp: MDP, policies: Sequence[ArrayLike], shares: ArrayLike) -
             f"shares has shape {parts.shape}; expected ({len(checked)},), one for each of policies"
         )
     parts = check_distribution("shares", parts, parts.shape)
-    visits = sum(share * _visits(mdp, policy) for share, policy in zip(parts, checked, strict=True))
+    visits = sum(
+        share * visits_by_step(mdp, policy) for share, policy in zip(parts, checked, strict=True)
+    )
     total = np.sum(visits, axis=-1, keepdims=True)
     merged = np.broadcast_to(checked[0], np.shape(visits)).copy()
     np.divide(visits, total, out=merged, where=total > 0.0)
     return merged
-
-
-def _visits(mdp: MDP, policy: Array) -> Array:
-    """The occupancy, by step where there is a horizon."""
-    if mdp.horizon is None:
-        return planning.unchecked_occupancy(mdp, policy)
-    per_step = np.broadcast_to(policy, (mdp.horizon, *policy.shape[-2:]))
-    visits, state = np.empty(per_step.shape), mdp.initial
-    for t, pi in enumerate(per_step):
-        visits[t] = pi * state[:, None]
-        state = mdp.flow(visits[t])
-    return visits
-
-
-def _diameter(mdp: MDP, phi: Any) -> float:
-    """At least as much as two feature expectations can differ."""
-    ends: list[Any] = [phi.max(axis=0), phi.min(axis=0)]
-    top, low = (end.toarray() if sparse.issparse(end) else np.asarray(end) for end in ends)
-    return mdp.mass * float(np.linalg.norm(top - low))
-
-
-def _projected(task: Task, mixture: _Mixture, tolerance: float) -> ProjectionResult:
-    message, converged = _verdict(mixture, tolerance)
-    used = np.flatnonzero(mixture.shares > NEGLIGIBLE)
-    members = [mixture.members[i] for i in used]
-    shares = mixture.shares[used] / mixture.shares[used].sum()
-    leads = np.array([each.lead for each in members])
-    policies = [deterministic_policy(each.actions, task.mdp.n_actions) for each in members]
-    return ProjectionResult(
-        weights=mixture.gap / (mixture.distance or 1.0),
-        policy=merge_policies(task.mdp, policies, shares),
-        policies=tuple(each.actions for each in members),
-        shares=shares,
-        feature_expectations=task.expert - leads,
-        mixture=task.expert - shares @ leads,
-        closest=int(np.argmin(np.linalg.norm(leads, axis=1))),
-        history=mixture.history,
-        distance=mixture.distance,
-        lower_bound=mixture.lower,
-        converged=converged,
-        message=message,
-    )
-
-
-def _verdict(mixture: _Mixture, tolerance: float) -> tuple[str, bool]:
-    """How it ended, and whether well."""
-    if mixture.distance <= tolerance:
-        return "the mixture's feature expectations are within the tolerance of the expert's", True
-    if mixture.distance - mixture.lower <= tolerance:
-        return (
-            f"no mixture of policies gets closer to the expert than {mixture.lower:.3g}: its "
-            "feature expectations are out of reach, as those of a few demonstrations often are"
-        ), True
-    message = (
-        f"stopped after {len(mixture.rows)} iterations, at distance {mixture.distance:.3g}, above "
-        f"the tolerance {tolerance:g}"
-    )
-    warnings.warn(f"projection: {message}", RuntimeWarning, stacklevel=4)
-    return message, False

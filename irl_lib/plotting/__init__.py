@@ -1,6 +1,6 @@
 r"""Figures: one style, one palette with fixed meanings, and a player for animations.
 
-The only module that imports matplotlib.  Nothing global is changed: :func:`figure` applies the
+The only room that imports matplotlib.  Nothing global is changed: :func:`figure` applies the
 style to the figure that it makes.  Every figure has a light background of its own, so that it is
 readable on a dark page.
 """
@@ -8,30 +8,28 @@ readable on a dark page.
 from irl_lib.plotting.figures import (
     CARD,
     COLORS,
-    COVER_COLORS,
     LINES,
-    MAX_BYTES,
-    ROAD_GREYS,
-    ROAD_WIDTHS,
     STYLE,
-    TEMPLATE,
-    WALL,
     BookAxes,
     BookFigure,
-    Player,
-    arrows,
-    cost_map,
     figure,
     heatmap,
+    shades,
+)
+from irl_lib.plotting.maps import (
+    COVER_COLORS,
+    ROAD_GREYS,
+    ROAD_WIDTHS,
+    WALL,
+    cost_map,
     maze_map,
     path,
-    player,
     road_map,
     route,
-    shades,
     terrain_map,
     trajectories,
 )
+from irl_lib.plotting.players import MAX_BYTES, TEMPLATE, Player, player
 
 __all__ = [
     "CARD",
@@ -47,7 +45,6 @@ __all__ = [
     "BookAxes",
     "BookFigure",
     "Player",
-    "arrows",
     "cost_map",
     "figure",
     "heatmap",

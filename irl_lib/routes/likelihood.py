@@ -25,9 +25,9 @@ References: Ziebart et al. (2008); Fosgerau et al. (2013) for the linear system.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,20 +36,31 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from irl_lib.support.checks import Array, check_array, check_count, check_real, check_rng
-from irl_lib.worlds.streets import Index, RoadNetwork, check_segments
+from irl_lib.support.draws import draw
+from irl_lib.support.result import Result, warn_early
+from irl_lib.training import ascent
+from irl_lib.training.ascent import Point, Run
+from irl_lib.worlds.base import Index
+from irl_lib.worlds.streets import RoadNetwork, check_segments
 
 SCALE = 1e280  # of the columns of N, so that exp V may be as small as 1e-570
 SMALLEST = 1e-290
 CHUNK = 2_000_000  # entries of an array with a column per destination
 AT_ONCE = 4  # right-hand sides per solve: with more, BLAS starts threads for tiny blocks
 SAMPLE = 12  # destinations from which the curvature is estimated
-NEWTON_STEPS = 5  # that start from such an estimate, before BFGS goes on from the last of them
+NEWTON_STEPS = 3  # that start from such an estimate, before L-BFGS goes on from the last of them
 Routes = Sequence[ArrayLike]
 
 
-@dataclass(frozen=True, eq=False)
-class RouteResult:
-    """What :func:`max_ent_routes` recovered, and how far it got."""
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class RouteResult(Result):
+    """What :func:`max_ent_routes` recovered, and how far it got.
+
+    ``policy`` is a function of destinations ``(G,)``, that gives the chance of each turn ``(T, G)``
+    as :func:`turn_probabilities` does.  ``history`` has ``objective``, ``gradient_norm`` and
+    ``weight_norm``, from the start on; the certificate is ``gradient_norm``, that of the feature
+    gap (and ``-l2 * weights``).
+    """
 
     weights: Array
     """``(K,)``."""
@@ -57,12 +68,6 @@ class RouteResult:
     """``(K, K)``: the inverse of the Fisher information of all routes, how far the weights may be
     off; infinite variance where the routes say nothing.
     """
-    history: dict[str, Array]
-    """``objective``, ``gradient_norm`` and ``weight_norm`` at each iteration."""
-    gradient_norm: float
-    """The certificate, 0 at the optimum, the norm of the feature gap (and ``-l2 * weights``)."""
-    converged: bool
-    message: str
 
     @property
     def standard_errors(self) -> Array:
@@ -73,15 +78,17 @@ class RouteResult:
 def max_ent_routes(
     network: RoadNetwork,
     routes: Routes,
+    *,
     l2: float = 0.0,
     tolerance: float = 1e-6,
     max_iterations: int = 200,
     initial_weights: ArrayLike | None = None,
+    progress: bool = False,
 ) -> RouteResult:
     r"""Recover the weights of the turns' features from routes, by maximum likelihood.
 
     A concave problem with few unknowns and a costly gradient: some Newton steps with the curvature
-    of a dozen destinations, then BFGS, which learns the rest of it; steps are shortened where the
+    of a dozen destinations, then L-BFGS, which learns the rest of it; steps are shortened where the
     series for N would not converge.
 
     Args:
@@ -89,9 +96,10 @@ def max_ent_routes(
         routes: each the segments of a drive, from its origin to its destination, both included.
         l2: weight of :math:`\tfrac{1}{2}\|w\|^2`.
         tolerance: on the gradient norm.
-        max_iterations: of BFGS.
+        max_iterations: steps at most.
         initial_weights: ``(K,)``; default: those that make each turn cost about as much as it
             takes.
+        progress: show a progress bar (needs tqdm).
 
     Returns:
         RouteResult; when the tolerance is not met ``converged`` is False, and a warning says so.
@@ -112,21 +120,18 @@ def max_ent_routes(
         >>> found.converged
         True
     """
-    check_real("l2", l2, 0.0)
     check_real("tolerance", tolerance, 0.0, open_end=True)
     check_count("max_iterations", max_iterations)
-    trips, start = trips_of(network, routes), _start(network, initial_weights)
-    paths, rows, met = _bfgs(network, trips, start, l2, tolerance, max_iterations)
-    history = dict(
-        zip(("objective", "gradient_norm", "weight_norm"), np.array(rows).T, strict=True)
-    )
-    fisher = _information(paths, trips) + l2 * np.eye(start.size)
-    covariance = _inverse_information(fisher) / len(trips.origin)
-    norm = float(history["gradient_norm"][-1])
-    message = f"gradient norm {norm:.2g} after {len(rows)} iterations; asked for {tolerance:g}"
-    if not met:
-        warnings.warn(f"max_ent_routes did not converge: {message}", RuntimeWarning, stacklevel=2)
-    return RouteResult(paths.weights, covariance, history, norm, met, message)
+    check_real("l2", l2, 0.0)
+    problem = _Likelihood(network, trips_of(network, routes), l2)
+    point = problem.at(_start(network, initial_weights))
+    with Run("max_ent_routes", tolerance, max_iterations, progress) as run:
+        run.note(point)
+        point = ascent.newton_cg(run, problem, point, NEWTON_STEPS)
+        point = ascent.l_bfgs(run, problem, point, problem.even_basis(point))
+        # Where its line search ended in rounding, short of the tolerance.
+        point = ascent.newton_cg(run, problem, point)
+    return _result(problem, point, run)
 
 
 def route_objective(
@@ -149,8 +154,7 @@ def route_objective(
     Implements: eq-partition-function, eq-likelihood-gradient, eq-linear-gradient
     """
     check_real("l2", l2, 0.0)
-    paths = _Paths(network, _check_weights(network, weights))
-    return _evaluate(paths, trips_of(network, routes), l2)
+    return _evaluate(_Paths(network, weights), trips_of(network, routes), l2)
 
 
 def information(network: RoadNetwork, routes: Routes, weights: ArrayLike) -> Array:
@@ -165,9 +169,7 @@ def information(network: RoadNetwork, routes: Routes, weights: ArrayLike) -> Arr
     Raises:
         ValueError: as :func:`max_ent_routes`.
     """
-    return _information(
-        _Paths(network, _check_weights(network, weights)), trips_of(network, routes)
-    )
+    return _information(_Paths(network, weights), trips_of(network, routes))
 
 
 def soft_values(network: RoadNetwork, weights: ArrayLike, destinations: ArrayLike) -> Array:
@@ -178,15 +180,14 @@ def soft_values(network: RoadNetwork, weights: ArrayLike, destinations: ArrayLik
 
     Implements: eq-partition-function
     """
-    paths = _Paths(network, _check_weights(network, weights))
+    paths = _Paths(network, weights)
     goals = check_segments("destinations", np.atleast_1d(destinations), network.n_segments)
-    values = np.empty((network.n_segments, len(goals)))
-    for part, x in paths.columns(goals):
-        if x.min() < SMALLEST:
-            row, origin = (int(i) for i in np.unravel_index(x.argmin(), x.shape))
-            raise ValueError(_underflow(origin, int(goals[part][row])))
-        values[:, part] = (np.log(x) - np.log(x[np.arange(len(x)), goals[part]])[:, None]).T
-    return values
+    x = paths.columns(goals)
+    if x.min(initial=np.inf) < SMALLEST:
+        row, origin = np.unravel_index(int(x.argmin()), x.shape)
+        raise ValueError(_underflow(int(origin), int(goals[row])))
+    values = np.log(x)
+    return np.ascontiguousarray((values - values[np.arange(len(x)), goals][:, None]).T)
 
 
 def turn_probabilities(network: RoadNetwork, weights: ArrayLike, destinations: ArrayLike) -> Array:
@@ -206,11 +207,10 @@ def route_log_probability(network: RoadNetwork, weights: ArrayLike, routes: Rout
 
     Implements: eq-normalised-posterior
     """
-    trips, paths = trips_of(network, routes), _Paths(network, _check_weights(network, weights))
+    trips, paths = trips_of(network, routes), _Paths(network, weights)
     log_z = np.empty(len(trips.origin))
-    for part, x in paths.columns(trips.goals):
-        mine, column = trips.within(part)
-        log_z[mine] = _log_z(x, trips, mine, column, trips.goals[part])
+    for part in paths.parts(trips):
+        log_z[part.mine] = part.log_z
     return np.asarray(trips.features @ paths.weights - log_z)
 
 
@@ -228,19 +228,14 @@ def sample_routes(
     """
     check_rng(rng)
     trips = pairs_of(network, origins, destinations)
-    paths = _Paths(network, _check_weights(network, weights))
-    found: list[Index] = [np.empty(0, dtype=np.int64)] * len(trips.origin)
-    for part, x in paths.columns(trips.goals):
-        mine, column = trips.within(part)
-        _log_z(x, trips, mine, column, trips.goals[part])
+    paths, found = _Paths(network, weights), dict[int, Index]()
+    for part in paths.parts(trips):
 
-        def step(at: Index, walker: Index, x: Array = x, column: Index = column) -> Index:
-            return paths.draw(at, x, column[walker], rng)
+        def step(at: Index, walker: Index, part: _Part = part) -> Index:
+            return paths.draw(at, part.x, part.column[walker], rng)
 
-        drawn = follow(trips, mine, step)
-        for route, i in zip(drawn, mine, strict=True):
-            found[i] = route
-    return found
+        found |= dict(zip(part.mine.tolist(), follow(trips, part.mine, step), strict=True))
+    return [found[i] for i in range(len(trips.origin))]
 
 
 # --- trips --------------------------------------------------------------------------------------
@@ -258,10 +253,24 @@ class Trips(NamedTuple):
     features: Array
     """``(R, K)``: the sum over the turns."""
 
-    def within(self, part: slice) -> tuple[Index, Index]:
-        """The trips to a part of the destinations, and which of that part each goes to."""
-        mine = np.flatnonzero((self.goal >= part.start) & (self.goal < part.stop))
-        return mine, self.goal[mine] - part.start
+    def parts(self, rows: int) -> Iterator[tuple[Index, Index, Index]]:
+        """Some destinations at a time, so that an array with ``rows`` entries for each of them
+        stays of moderate size: these ``(C,)``, the trips to them, and to which of them each goes.
+        """
+        size = max(1, CHUNK // rows)
+        for first in range(0, len(self.goals), size):
+            mine = np.flatnonzero((self.goal >= first) & (self.goal < first + size))
+            yield self.goals[first : first + size], mine, self.goal[mine] - first
+
+    def by_goal(self) -> Iterator[tuple[int, Index]]:
+        """Each destination, and the trips to it."""
+        for i, goal in enumerate(self.goals.tolist()):
+            yield goal, np.flatnonzero(self.goal == i)
+
+    def some(self, mine: Index) -> Trips:
+        """Some of the trips."""
+        goals, goal = np.unique(self.goals[self.goal[mine]], return_inverse=True)
+        return Trips(self.origin[mine], goal, goals, self.features[mine])
 
 
 def trips_of(network: RoadNetwork, routes: Routes) -> Trips:
@@ -367,13 +376,31 @@ class _NoValueError(ValueError):
     """No value of the objective at these weights."""
 
 
+class _Part(NamedTuple):
+    """The trips to some of the destinations, and their columns of N."""
+
+    x: Array
+    """``(C, S)``: the columns, times ``SCALE``, as rows."""
+    goals: Index
+    """``(C,)``."""
+    mine: Index
+    """``(P,)``: which trips these are."""
+    origin: Index
+    """``(P,)``: where they start."""
+    column: Index
+    """``(P,)``: the row of x of each one's destination."""
+    log_z: Array
+    """``(P,)``."""
+
+
 class _Paths:
     """The factors of I - M at some weights."""
 
-    def __init__(self, network: RoadNetwork, weights: Array) -> None:
-        self.network, self.weights = network, weights
+    def __init__(self, network: RoadNetwork, weights: ArrayLike) -> None:
+        self.network = network
+        self.weights = w = check_array("weights", weights, (network.features.shape[1],))
         with np.errstate(over="ignore"):
-            self.factor = np.exp(network.features @ weights)
+            self.factor = np.exp(network.features @ w)
         n = network.n_segments
         matrix = network.turn_matrix(np.nan_to_num(self.factor, posinf=1.0))
         options = {"SymmetricMode": True}  # the diagonal of an M-matrix is a good pivot throughout
@@ -386,18 +413,27 @@ class _Paths:
             paths = np.zeros(n)
         if not (np.isfinite(self.factor).all() and np.isfinite(paths).all() and paths.min() > 0.99):
             raise _NoValueError(
-                f"at weights {np.round(weights, 4).tolist()} the sum over all paths does not "
+                f"at weights {np.round(w, 4).tolist()} the sum over all paths does not "
                 "converge: wandering about pays more than it costs; expected lower (more negative) "
                 "weights"
             )
 
-    def columns(self, goals: Index) -> Iterator[tuple[slice, Array]]:
-        """``(C, S)``: columns of N, times ``SCALE``, as rows; a part of the goals at a time."""
-        n = self.network.n_segments
-        for part in chunks(len(goals), n):
-            x = np.zeros((part.stop - part.start, n))
-            x[np.arange(len(x)), goals[part]] = SCALE
-            yield part, self.solve(x)
+    def columns(self, goals: Index) -> Array:
+        """``(C, S)``: columns of N, times ``SCALE``, as rows."""
+        x = np.zeros((len(goals), self.network.n_segments))
+        x[np.arange(len(x)), goals] = SCALE
+        return self.solve(x)
+
+    def parts(self, trips: Trips) -> Iterator[_Part]:
+        """All trips, to some destinations at a time."""
+        for goals, mine, column in trips.parts(self.network.n_segments):
+            x, origin = self.columns(goals), trips.origin[mine]
+            reached = x[column, origin]
+            if reached.min() < SMALLEST:
+                i = int(reached.argmin())
+                raise _NoValueError(_underflow(int(origin[i]), int(goals[column[i]])))
+            log_z = np.log(reached) - np.log(x[column, goals[column]])
+            yield _Part(x, goals, mine, origin, column, log_z)
 
     def solve(self, rows: Array, side: str = "N") -> Array:
         """``(C, S)``: N, or its transpose, times each row; a few at a time is fastest."""
@@ -406,12 +442,13 @@ class _Paths:
             found[i : i + AT_ONCE] = self.lu.solve(rows[i : i + AT_ONCE].T, side).T
         return found
 
-    def turn_flow(self, x: Array, goals: Index, origin: Index, column: Index) -> Iterator[Array]:
-        """``(T,)`` for each row of x: how often each turn is expected, over all trips there."""
+    def turn_flow(self, part: _Part) -> Iterator[Array]:
+        """``(T,)`` for each destination: how often each turn is expected, over all trips there."""
+        x, goals = part.x, part.goals
         right = np.zeros_like(x)
-        np.add.at(right, (column, origin), 1.0 / x[column, origin])
+        np.add.at(right, (part.column, part.origin), 1.0 / x[part.column, part.origin])
         ends = (np.arange(len(goals)), goals)
-        right[ends] -= np.bincount(column, minlength=len(goals)) / x[ends]
+        right[ends] -= np.bincount(part.column, minlength=len(goals)) / x[ends]
         y = self.solve(right, "T")
         for row, adjoint in zip(x, y, strict=True):
             yield self.factor * adjoint[self.network.turn_from] * row[self.network.turn_to]
@@ -428,24 +465,8 @@ class _Paths:
         """The next segments of drivers at ``at``, on their ways to the goals of ``column``."""
         turn = self.network.out_turns[at]
         to = self.network.turn_to[turn]
-        share = np.where(turn >= 0, self.factor[turn] * x[column[:, None], to], 0.0).cumsum(axis=1)
-        drawn = rng.random(len(at))[:, None] * share[:, -1:]
-        return np.asarray(to[np.arange(len(at)), np.sum(drawn >= share, axis=1)])
-
-
-def chunks(n: int, rows: int) -> list[slice]:
-    """Parts of ``n`` columns, such that an array with ``rows`` rows stays of moderate size."""
-    size = max(1, min(n, CHUNK // rows))
-    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
-
-
-def _log_z(x: Array, trips: Trips, mine: Index, column: Index, goals: Index) -> Array:
-    """``(R,)``: log z of some trips, x being the columns of their goals."""
-    reached = x[column, trips.origin[mine]]
-    if reached.min() < SMALLEST:
-        i = int(reached.argmin())
-        raise _NoValueError(_underflow(int(trips.origin[mine[i]]), int(goals[column[i]])))
-    return np.asarray(np.log(reached) - np.log(x[column, goals[column]]))
+        share = np.where(turn >= 0, self.factor[turn] * x[column[:, None], to], 0.0)
+        return np.asarray(to[np.arange(len(at)), draw(share, rng)])
 
 
 def _underflow(origin: int, goal: int) -> str:
@@ -458,27 +479,80 @@ def _underflow(origin: int, goal: int) -> str:
 # --- the likelihood -----------------------------------------------------------------------------
 
 
+class _Likelihood:
+    """The objective, as :mod:`irl_lib.training.ascent` climbs it.
+
+    Its curvature is that of the trips to a few of the destinations, with a ridge; a point's
+    ``more`` has the factors.
+    """
+
+    def __init__(self, network: RoadNetwork, trips: Trips, l2: float) -> None:
+        self.network, self.trips, self.l2 = network, trips, l2
+        which = np.unique(np.linspace(0, len(trips.goals) - 1, SAMPLE).astype(np.int64))
+        self.sample = trips.some(np.flatnonzero(np.isin(trips.goal, which)))
+        self._known: tuple[Point | None, Array] = None, np.empty(0)
+
+    def at(self, weights: Array) -> Point:
+        """Value and gradient.
+
+        Raises:
+            ValueError: where there are none.
+        """
+        paths = _Paths(self.network, weights)
+        return Point(weights, *_evaluate(paths, self.trips, self.l2), more=paths)
+
+    def evaluate(self, weights: Array) -> Point | None:
+        """The same; None where there are none."""
+        try:
+            return self.at(weights)
+        except _NoValueError:
+            return None
+
+    def matrix(self, point: Point) -> Array:
+        """``(K, K)``: the curvature; that of the last point asked for is kept."""
+        if self._known[0] is not point:
+            fisher = _information(point.more, self.sample)
+            ridge = self.l2 + 1e-6 * np.trace(fisher)
+            self._known = point, fisher + ridge * np.eye(len(fisher))
+        return self._known[1]
+
+    def curvature(self, point: Point, direction: Array) -> Array:
+        """The curvature, times a direction."""
+        return np.asarray(self.matrix(point) @ direction)
+
+    def scale(self, point: Point) -> Array:
+        """``(K,)``: its diagonal."""
+        return np.diag(self.matrix(point))
+
+    def even_basis(self, point: Point) -> Array:
+        """``(K, K)``: directions along which the curvature is 1."""
+        values, vectors = np.linalg.eigh(self.matrix(point))
+        return np.asarray(vectors / np.sqrt(values))
+
+
 def _evaluate(paths: _Paths, trips: Trips, l2: float) -> tuple[float, Array]:
     total, flow = 0.0, np.zeros(paths.network.n_turns)
-    for part, x in paths.columns(trips.goals):
-        goals, (mine, column) = trips.goals[part], trips.within(part)
-        total += float(_log_z(x, trips, mine, column, goals).sum())
-        for turns in paths.turn_flow(x, goals, trips.origin[mine], column):
+    for part in paths.parts(trips):
+        total += float(part.log_z.sum())
+        for turns in paths.turn_flow(part):
             flow += turns
     n, w = len(trips.origin), paths.weights
     observed = trips.features.mean(axis=0)
-    value = float(w @ observed) - total / n - 0.5 * l2 * float(w @ w)
+    likelihood = float(w @ observed) - total / n
+    if likelihood > 1e-6:
+        raise _NoValueError(
+            f"at weights {np.round(w, 4).tolist()} rounding hides what the sum over all paths is: "
+            "the routes would be more than certain; expected weights nearer to 0"
+        )
+    value = likelihood - 0.5 * l2 * float(w @ w)
     return value, observed - paths.network.features.T @ flow / n - l2 * w
 
 
 def _information(paths: _Paths, trips: Trips) -> Array:
     network, k = paths.network, paths.weights.size
     fisher = np.zeros((k, k))
-    for part, x in paths.columns(trips.goals):
-        goals, (mine, column) = trips.goals[part], trips.within(part)
-        _log_z(x, trips, mine, column, goals)
-        flows = paths.turn_flow(x, goals, trips.origin[mine], column)
-        for goal, row, flow in zip(goals, x, flows, strict=True):
+    for part in paths.parts(trips):
+        for goal, row, flow in zip(part.goals, part.x, paths.turn_flow(part), strict=True):
             mu = paths.expected_features(row, int(goal))
             news = network.features + mu[network.turn_to] - mu[network.turn_from]
             fisher += news.T @ (flow[:, None] * news)
@@ -495,10 +569,6 @@ def _inverse_information(fisher: Array) -> Array:
     return np.asarray(inverse)
 
 
-def _check_weights(network: RoadNetwork, weights: ArrayLike) -> Array:
-    return check_array("weights", weights, (network.features.shape[1],))
-
-
 def _start(network: RoadNetwork, weights: ArrayLike | None) -> Array:
     """The given weights; or those at which each turn costs, nearly, the log of how many there are
     to choose from.
@@ -509,59 +579,22 @@ def _start(network: RoadNetwork, weights: ArrayLike | None) -> Array:
     return np.asarray(np.linalg.lstsq(network.features, -cost, rcond=None)[0])
 
 
-def _sample(trips: Trips) -> Trips:
-    """The trips to a few of the destinations."""
-    which = np.unique(np.linspace(0, len(trips.goals) - 1, SAMPLE).astype(np.int64))
-    mine = np.flatnonzero(np.isin(trips.goal, which))
-    goal = np.searchsorted(which, trips.goal[mine])
-    return Trips(trips.origin[mine], goal, trips.goals[which], trips.features[mine])
-
-
-def _bfgs(
-    network: RoadNetwork, trips: Trips, w: Array, l2: float, tolerance: float, max_iterations: int
-) -> tuple[_Paths, list[tuple[float, float, float]], bool]:
-    paths, some = _Paths(network, w), _sample(trips)
-    value, gradient = _evaluate(paths, trips, l2)
-    inverse, rows = np.eye(w.size), []
-    for i in range(max_iterations):
-        rows.append((value, float(np.linalg.norm(gradient)), float(np.linalg.norm(paths.weights))))
-        if rows[-1][1] <= tolerance:
-            return paths, rows, True
-        if i < NEWTON_STEPS:
-            curvature = _information(paths, some)
-            ridge = l2 + 1e-6 * np.trace(curvature)
-            inverse = np.linalg.inv(curvature + ridge * np.eye(w.size))
-        found = _line_search(paths, trips, l2, value, gradient, inverse @ gradient)
-        if found is None:
-            break
-        step, change = found[0].weights - paths.weights, gradient - found[2]
-        paths, value, gradient = found
-        inverse = _updated(inverse, step, change)
-    return paths, rows, False
-
-
-def _line_search(
-    paths: _Paths, trips: Trips, l2: float, value: float, gradient: Array, step: Array
-) -> tuple[_Paths, float, Array] | None:
-    """The longest of the steps 1, 1/2, 1/4 ... that has a value, and a better one."""
-    scale, slope = 1.0, float(gradient @ step)
-    while scale > 1e-8:
-        try:
-            moved = _Paths(paths.network, paths.weights + scale * step)
-            new, new_gradient = _evaluate(moved, trips, l2)
-        except _NoValueError:
-            scale /= 2.0
-            continue
-        if new >= value + 1e-4 * scale * slope - 1e-12 * abs(value):  # but for rounding
-            return moved, new, new_gradient
-        scale /= 2.0
-    return None
-
-
-def _updated(inverse: Array, step: Array, change: Array) -> Array:
-    """The BFGS update of an inverse curvature."""
-    curvature = float(step @ change)
-    if curvature <= 0.0:  # only by rounding: the objective is concave
-        return inverse
-    left = np.eye(step.size) - np.outer(step, change) / curvature
-    return np.asarray(left @ inverse @ left.T + np.outer(step, step) / curvature)
+def _result(problem: _Likelihood, last: Point, run: Run) -> RouteResult:
+    met, network, w = last.norm <= run.tolerance, problem.network, last.x
+    message = "the gradient norm is below the tolerance"
+    if not met:
+        message = (
+            f"stopped after {len(run.rows) - 1} iterations at gradient norm {last.norm:.3g}, above "
+            f"the tolerance {run.tolerance:g}"
+        )
+        warn_early("max_ent_routes", message)
+    fisher = _information(last.more, problem.trips) + problem.l2 * np.eye(w.size)
+    return RouteResult(
+        policy=partial(turn_probabilities, network, w),
+        weights=w,
+        covariance=_inverse_information(fisher) / len(problem.trips.origin),
+        history=run.history,
+        converged=met,
+        message=message,
+        certificate={"gradient_norm": last.norm},
+    )

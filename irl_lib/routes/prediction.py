@@ -21,7 +21,6 @@ from irl_lib.routes.likelihood import (
     Routes,
     Trips,
     check_routes,
-    chunks,
     follow,
     pairs_of,
     soft_values,
@@ -35,7 +34,8 @@ from irl_lib.support.checks import (
     check_real,
     check_rng,
 )
-from irl_lib.worlds.streets import ROAD_TYPES, TURN_KINDS, Index, RoadNetwork, check_segments
+from irl_lib.worlds.base import Index
+from irl_lib.worlds.streets import ROAD_TYPES, TURN_KINDS, RoadNetwork, check_segments
 
 
 def best_routes(
@@ -82,9 +82,7 @@ def destination_posterior(
     Raises:
         ValueError: for a bad argument, or a prefix after which no candidate is possible.
     """
-    goals = check_segments("candidates", np.atleast_1d(candidates), network.n_segments)
-    p = np.full(len(goals), 1 / len(goals)) if prior is None else prior
-    p = check_distribution("prior", p, (len(goals),))
+    goals, p = _beliefs(network, candidates, prior)
     return _posterior(soft_values(network, weights, goals), prefixes, goals, p)
 
 
@@ -105,10 +103,9 @@ def next_turn_probabilities(
     Raises:
         ValueError: as :func:`destination_posterior`.
     """
-    goals = check_segments("candidates", np.atleast_1d(candidates), network.n_segments)
-    p = np.full(len(goals), 1 / len(goals)) if prior is None else prior
+    goals, p = _beliefs(network, candidates, prior)
     v = soft_values(network, weights, goals)
-    belief = _posterior(v, prefixes, goals, check_distribution("prior", p, (len(goals),)))
+    belief = _posterior(v, prefixes, goals, p)
     current = np.array([np.asarray(route)[-1] for route in prefixes])
     ahead = np.where(current[:, None] == goals, 0.0, belief)
     belief = np.where(ahead.any(axis=1, keepdims=True), ahead, belief)
@@ -133,10 +130,8 @@ def route_match(network: RoadNetwork, routes: Routes, predicted: Routes) -> Arra
         raise ValueError(f"predicted has {len(predicted)} routes; expected {len(routes)}")
     shares = np.empty(len(routes))
     for i, route in enumerate(check_routes(network, routes)):
-        other, driven = (
-            check_segments(f"predicted[{i}]", predicted[i], network.n_segments),
-            route[1:],
-        )
+        other = check_segments(f"predicted[{i}]", predicted[i], network.n_segments)
+        driven = route[1:]
         length = network.length[driven]
         shares[i] = length[np.isin(driven, other)].sum() / length.sum()
     return shares
@@ -167,9 +162,9 @@ class TurnFrequencies:
         """``(R,)``: the log-probability of each route."""
         trips = trips_of(self.network, routes)
         found = np.empty(len(routes))
-        for g, goal in enumerate(trips.goals):
-            log_p = self.log_probabilities(int(goal))
-            for i in np.flatnonzero(trips.goal == g).tolist():
+        for goal, mine in trips.by_goal():
+            log_p = self.log_probabilities(goal)
+            for i in mine.tolist():
                 path = np.asarray(routes[i])
                 found[i] = log_p[self.network.turns(path[:-1], path[1:])].sum()
         return found
@@ -177,14 +172,11 @@ class TurnFrequencies:
     def best_routes(self, origins: ArrayLike, destinations: ArrayLike) -> list[Index]:
         """The most likely route of each pair."""
         trips = pairs_of(self.network, origins, destinations)
-        found: list[Index] = [np.empty(0, dtype=np.int64)] * len(trips.origin)
-        for g, goal in enumerate(trips.goals):
-            mine = np.flatnonzero(trips.goal == g)
-            alone = Trips(trips.origin[mine], np.zeros_like(mine), trips.goals[[g]], trips.features)
-            paths = _shortest(self.network, alone, -self.log_probabilities(int(goal)))
-            for i, path in zip(mine, paths, strict=True):
-                found[i] = path
-        return found
+        found = dict[int, Index]()
+        for goal, mine in trips.by_goal():
+            paths = _shortest(self.network, trips.some(mine), -self.log_probabilities(goal))
+            found |= dict(zip(mine.tolist(), paths, strict=True))
+        return [found[i] for i in range(len(trips.origin))]
 
 
 def turn_frequencies(
@@ -205,9 +197,9 @@ def turn_frequencies(
     trips = trips_of(network, routes)
     n = 2 * len(TURN_KINDS) * len(ROAD_TYPES)
     taken, offered = np.full((2, n), float(smoothing))
-    for g, goal in enumerate(trips.goals):
-        category = _category(network, int(goal))
-        paths = [np.asarray(routes[i]) for i in np.flatnonzero(trips.goal == g).tolist()]
+    for goal, mine in trips.by_goal():
+        category = _category(network, goal)
+        paths = [np.asarray(routes[i]) for i in mine.tolist()]
         at = np.concatenate([path[:-1] for path in paths])
         to = np.concatenate([path[1:] for path in paths])
         taken += np.bincount(category[network.turns(at, to)], minlength=n)
@@ -265,17 +257,24 @@ def _shortest(network: RoadNetwork, trips: Trips, cost: Array) -> list[Index]:
             f" {-cost[i]:g}; expected none above 0, or there is no best route"
         )
     backward = sparse.csr_array(network.turn_matrix(cost).T)
-    found: list[Index] = [np.empty(0, dtype=np.int64)] * len(trips.origin)
-    for part in chunks(len(trips.goals), network.n_segments):
-        goals, (mine, column) = trips.goals[part], trips.within(part)
-        _, onward = csgraph.dijkstra(backward, indices=goals, return_predecessors=True)
+    found = dict[int, Index]()
+    for goals, mine, column in trips.parts(network.n_segments):
+        onward = csgraph.dijkstra(backward, indices=goals, return_predecessors=True)[1]
 
         def step(at: Index, walker: Index, onward: Index = onward, column: Index = column) -> Index:
             return np.asarray(onward[column[walker], at], dtype=np.int64)
 
-        for i, route in zip(mine, follow(trips, mine, step), strict=True):
-            found[i] = route
-    return found
+        found |= dict(zip(mine.tolist(), follow(trips, mine, step), strict=True))
+    return [found[i] for i in range(len(trips.origin))]
+
+
+def _beliefs(
+    network: RoadNetwork, candidates: ArrayLike, prior: ArrayLike | None
+) -> tuple[Index, Array]:
+    """The candidates ``(G,)``, and how likely each is before anything was seen."""
+    goals = check_segments("candidates", np.atleast_1d(candidates), network.n_segments)
+    p = np.full(len(goals), 1 / len(goals)) if prior is None else prior
+    return goals, check_distribution("prior", p, (len(goals),))
 
 
 def _posterior(v: Array, prefixes: Routes, goals: Index, prior: Array) -> Array:
@@ -298,9 +297,8 @@ def _category(network: RoadNetwork, goal: int) -> Index:
     """``(T,)``: the kind of a turn, the type of the road entered, and whether that comes nearer to
     a goal.
     """
-    away = np.linalg.norm(network.positions - network.positions[network.head[goal]], axis=1)[
-        network.head
-    ]
+    end = network.positions[network.head[goal]]
+    away = np.linalg.norm(network.positions - end, axis=1)[network.head]
     nearer = away[network.turn_to] < away[network.turn_from]
     road = network.road_type[network.turn_to]
     return np.asarray((network.turn_kind * len(ROAD_TYPES) + road) * 2 + nearer)

@@ -1,7 +1,8 @@
 """The state of a long computation in one npz file, so that it can be stopped and resumed.
 
-Numbers are kept to the last bit and nothing is ever pickled.  A network and its Adam become arrays
-by :func:`of_training`, and are brought back by :func:`restore_training`.
+Numbers are kept to the last bit and nothing is ever pickled.  :class:`Training` makes arrays of a
+network and its Adam, and brings them back.  What writes and reads a checkpoint is
+:class:`irl_lib.support.runs.LongRun`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from irl_lib.support import files
+from irl_lib.support.checks import Kind
 from irl_lib.support.files import Arrays
 
 if TYPE_CHECKING:  # whoever has a network to keep has imported torch already
@@ -69,7 +71,7 @@ def read(path: str | os.PathLike[str], kind: str, settings: Mapping[str, Any]) -
     return arrays
 
 
-def part(arrays: Arrays, prefix: str) -> Arrays:
+def part(arrays: Mapping[str, Kind], prefix: str) -> dict[str, Kind]:
     """The arrays whose names begin with ``prefix/``, under what follows.
 
     Example:
@@ -86,28 +88,33 @@ def named(prefix: str, arrays: Arrays) -> Arrays:
     return {f"{prefix}/{key}": each for key, each in arrays.items()}
 
 
-def of_training(module: nn.Module, optimiser: torch.optim.Optimizer) -> Arrays:
-    """All numbers of a network and of the optimiser that trains it."""
-    arrays = {
-        f"module/{key}": each.detach().cpu().numpy().copy()
-        for key, each in module.state_dict().items()
-    }
-    for index, values in optimiser.state_dict()["state"].items():
-        for key, each in values.items():
-            arrays[f"optimiser/{index}/{key}"] = each.detach().cpu().numpy().copy()
-    return arrays
+class Training:
+    """A network and the optimiser that trains it, as arrays and back.
 
+    Args:
+        module: the network.
+        optimiser: Adam, or another that keeps nothing but tensors.
+    """
 
-def restore_training(module: nn.Module, optimiser: torch.optim.Optimizer, arrays: Arrays) -> None:
-    """Bring a network of the same make, and its optimiser, to where :func:`of_training` was."""
-    import torch
+    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        self.module, self.optimiser = module, optimiser
 
-    module.load_state_dict(
-        {key: torch.from_numpy(each.copy()) for key, each in part(arrays, "module").items()}
-    )
-    state: dict[int, dict[str, Any]] = {}
-    for name, each in part(arrays, "optimiser").items():
-        index, key = name.split("/")
-        state.setdefault(int(index), {})[key] = torch.from_numpy(each.copy())
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    def arrays(self) -> Arrays:
+        """All numbers of both."""
+        tensors = {f"module/{key}": each for key, each in self.module.state_dict().items()}
+        for index, values in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{index}/{key}": each for key, each in values.items()}
+        return {key: each.detach().cpu().numpy().copy() for key, each in tensors.items()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Bring a network of the same make, and its optimiser, to where :meth:`arrays` was."""
+        import torch
+
+        tensors = {key: torch.from_numpy(each.copy()) for key, each in arrays.items()}
+        self.module.load_state_dict(part(tensors, "module"))
+        state: dict[int, dict[str, Any]] = {}
+        for name, each in part(tensors, "optimiser").items():
+            index, key = name.split("/")
+            state.setdefault(int(index), {})[key] = each
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -155,7 +155,7 @@ def l_bfgs(run: Run, objective: Objective, start: Point, basis: Any = None) -> P
     def negative(u: Array) -> tuple[float, Array]:
         nonlocal latest
         x = start.x + basis @ u
-        found = objective.evaluate(x)
+        found = start if np.array_equal(x, start.x) else objective.evaluate(x)
         if found is None:
             # No finite value here: a hill as steep as the slope up to it halves the step.
             gain = float(accepted.gradient @ (x - accepted.x))

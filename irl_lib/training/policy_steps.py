@@ -16,29 +16,30 @@ Reference: Schulman et al. (2017), Proximal policy optimization algorithms.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import Env, spaces
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
+from irl_lib.networks import seeded
+from irl_lib.support.checkpoints import Training
 from irl_lib.support.checks import Array
 from irl_lib.training.timed_policies import (
     LOG_SD_RANGE,
-    Frame,
     Layer,
     SquashedGaussian,
+    Units,
     log_tanh_slope,
 )
 
 NATS = 0.25  # per step of the horizon: the unit of the critic's values
-ADAM_EPSILON = 1e-5  # Stable-Baselines3's for PPO
 TRACE = 0.95  # lambda of generalised advantage estimation
 
 
@@ -46,7 +47,7 @@ class SoftActor:
     """Stable-Baselines3's PPO, its critic included, on episodes that are handed to it.
 
     Args:
-        frame: units.
+        units: of states, time and actions.
         seed: of the initial weights.
         hidden: sizes of the hidden layers of policy and critic.
         learning_rate: Adam's.
@@ -56,22 +57,22 @@ class SoftActor:
 
     def __init__(
         self,
-        frame: Frame,
+        units: Units,
         seed: int,
         hidden: Sequence[int] = (64, 64),
         learning_rate: float = 1e-3,
         epochs: int = 10,
         batch: int = 256,
     ) -> None:
-        self.frame = frame
-        self.unit = NATS * frame.horizon
-        with seeded_torch(seed):
+        self.units = units
+        self.unit = NATS * units.horizon
+        with seeded(seed % 2**64):
             self.model = PPO(
                 _TimedPolicy,
-                _Spaces(len(frame.centre) + 1, len(frame.low)),
+                _Spaces(len(units.centre) + 1, len(units.low)),
                 learning_rate=learning_rate,
-                n_steps=2,  # of a buffer that is never filled
-                batch_size=2,  # which it would warn of, were it more than that buffer holds
+                n_steps=batch,  # of a buffer that is never filled; it warns where a batch is larger
+                batch_size=batch,
                 n_epochs=epochs,
                 gamma=1.0,
                 ent_coef=0.0,
@@ -79,8 +80,8 @@ class SoftActor:
                 policy_kwargs={"net_arch": list(hidden)},
                 device="cpu",
             )
-        self.model.batch_size = batch
         self.model.set_logger(Logger(None, []))
+        self.training = Training(self.model.policy, self.model.policy.optimizer)
 
     def improve(
         self, states: Array, actions: Array, rewards: Array, rng: np.random.Generator
@@ -95,17 +96,17 @@ class SoftActor:
         """
         before = states[:, :-1]
         log_density = self.policy().log_densities(before, actions)
-        numbers = self.frame.to_gaussian(actions)
+        numbers = self.units.to_gaussian(actions)
         soft = rewards - log_density
         values = self.values(before)
         advantages = _advantages((soft - soft.mean()) / self.unit, values)
         # PPO's policy is the Gaussian before the tangent, whose slope cancels in its ratios.
         gaussian = log_density + log_tanh_slope(numbers).sum(axis=-1)
-        inputs = self.frame.inputs(before, np.arange(self.frame.horizon))
+        inputs = self.units.inputs(before, np.arange(self.units.horizon))
         columns = inputs, numbers, values, gaussian, advantages, advantages + values
-        rows = Rows(*(_tensor(each).flatten(0, 1) for each in columns))
+        steps = Steps(*(_tensor(each).flatten(0, 1) for each in columns))
         model: Any = self.model
-        model.rollout_buffer = Rounds(rows, rng)
+        model.rollout_buffer = Minibatches(steps, rng)
         model.train()
 
     def values(self, states: Array) -> Array:
@@ -113,7 +114,7 @@ class SoftActor:
 
         They belong to rewards from which a constant per step was taken away.
         """
-        inputs = _tensor(self.frame.inputs(states, np.arange(states.shape[1])))
+        inputs = _tensor(self.units.inputs(states, np.arange(states.shape[1])))
         with torch.no_grad():
             values: Tensor = self.model.policy.predict_values(inputs.flatten(0, 1)).double()
         flat: Array = values.numpy()
@@ -122,18 +123,12 @@ class SoftActor:
     def policy(self) -> SquashedGaussian:
         """The policy as it is now; what becomes of this actor later doesn't change it."""
         net: Any = self.model.policy
-        layers = [_numbers(each) for each in net.mlp_extractor.policy_net if _is_linear(each)]
-        return SquashedGaussian(
-            self.frame, layers, _numbers(net.action_net), _numbers(net.log_sd_net)
-        )
-
-    @property
-    def parts(self) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """All that changes, the network and its optimiser."""
-        return self.model.policy, self.model.policy.optimizer
+        hidden = [each for each in net.mlp_extractor.policy_net if isinstance(each, nn.Linear)]
+        *layers, mean, log_sd = map(_numbers, [*hidden, net.action_net, net.log_sd_net])
+        return SquashedGaussian(self.units, layers, mean, log_sd)
 
 
-class Rows(NamedTuple):
+class Steps(NamedTuple):
     """Steps, under the names by which PPO asks for them."""
 
     observations: Tensor
@@ -144,47 +139,56 @@ class Rows(NamedTuple):
     returns: Tensor
 
 
-class Rounds:
-    """What PPO takes for its rollout buffer: the steps in random order, a batch at a time."""
+class Minibatches:
+    """What PPO takes for its rollout buffer: the steps in random order, a batch at a time.
 
-    def __init__(self, rows: Rows, rng: np.random.Generator) -> None:
-        self.rows, self.rng = rows, rng
-        self.values, self.returns = rows.old_values.numpy(), rows.returns.numpy()
+    Stable-Baselines3's own draws that order from numpy's global generator.
+    """
 
-    def get(self, batch_size: int) -> Iterator[Rows]:
+    def __init__(self, steps: Steps, rng: np.random.Generator) -> None:
+        self.steps, self.rng = steps, rng
+        self.values, self.returns = steps.old_values.numpy(), steps.returns.numpy()
+
+    def get(self, batch_size: int) -> Iterator[Steps]:
         """All steps once."""
         order = torch.from_numpy(self.rng.permutation(len(self.returns)))
         for which in torch.split(order, batch_size):
-            yield Rows(*(each[which] for each in self.rows))
+            yield Steps(*(each[which] for each in self.steps))
 
 
 def _advantages(rewards: Array, values: Array) -> Array:
-    """``(N, T)``: generalised advantages, without discount and with :math:`V_T = 0`."""
-    following = np.concatenate([values[:, 1:], np.zeros((len(values), 1))], axis=1)
-    surprises = rewards + following - values
-    advantages: Array = np.empty(surprises.shape)
-    ahead = np.zeros(len(surprises))
-    for t in reversed(range(surprises.shape[1])):
-        ahead = surprises[:, t] + TRACE * ahead
-        advantages[:, t] = ahead
+    r"""``(N, T)``: generalised advantages, without discount and with :math:`V_T = 0`.
+
+    .. math:: A_t = \delta_t + \lambda A_{t+1}, \qquad \delta_t = r_t + V_{t+1} - V_t
+
+    From the last step back that is a filter of first order.
+    """
+    surprises = rewards + np.pad(values[:, 1:], ((0, 0), (0, 1))) - values
+    advantages: Array = lfilter([1.0], [1.0, -TRACE], surprises[:, ::-1])[:, ::-1]
     return advantages
 
 
 class _TimedPolicy(ActorCriticPolicy):
-    """Stable-Baselines3's, with standard deviations that depend on what is seen."""
+    """Stable-Baselines3's, with standard deviations that depend on what is seen.
 
-    def _build(self, lr_schedule: Any) -> None:
-        super()._build(lr_schedule)
-        del self.log_std
+    PPO asks for no more than its values and its densities of actions.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.log_std  # the same for all observations; without a gradient, it stays what it is
         last: Any = self.action_net
         self.log_sd_net = nn.Linear(last.in_features, last.out_features)
-        nn.init.zeros_(self.log_sd_net.weight)
-        nn.init.zeros_(self.log_sd_net.bias)
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=ADAM_EPSILON)
+        for each in self.log_sd_net.parameters():
+            nn.init.zeros_(each)
+        self.optimizer.add_param_group({"params": list(self.log_sd_net.parameters())})
 
-    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Any:
-        log_sd = self.log_sd_net(latent_pi).clamp(*LOG_SD_RANGE)
-        return self.action_dist.proba_distribution(self.action_net(latent_pi), log_sd)
+    def evaluate_actions(self, obs: Any, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values, log-densities and entropy."""
+        for_policy, for_value = self.mlp_extractor(self.extract_features(obs))
+        log_sd = self.log_sd_net(for_policy).clamp(*LOG_SD_RANGE)
+        gaussian = self.action_dist.proba_distribution(self.action_net(for_policy), log_sd)
+        return self.value_net(for_value), gaussian.log_prob(actions), gaussian.entropy()
 
 
 class _Spaces(Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -193,21 +197,6 @@ class _Spaces(Env[NDArray[np.float32], NDArray[np.float32]]):
     def __init__(self, n_inputs: int, action_size: int) -> None:
         self.observation_space = spaces.Box(-np.inf, np.inf, (n_inputs,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (action_size,), np.float32)
-
-
-@contextmanager
-def seeded_torch(seed: int) -> Iterator[None]:
-    """Torch's global random numbers are those of a seed meanwhile, and untouched afterwards."""
-    outside = torch.get_rng_state()
-    torch.set_rng_state(torch.Generator().manual_seed(seed % 2**64).get_state())
-    try:
-        yield
-    finally:
-        torch.set_rng_state(outside)
-
-
-def _is_linear(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Linear)
 
 
 def _numbers(layer: nn.Linear) -> Layer:

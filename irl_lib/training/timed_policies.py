@@ -9,7 +9,7 @@ the bounds themselves, where demonstrations may lie, they would be 0 or infinite
 a bound than ``EDGE`` has the density of what is that far from it.  So the density of a policy that
 chooses little else is not exact.  It integrates to 0.96 for mean 4 and standard deviation 1 before
 the tangent, to 0.26 for mean 6; there its entropy comes out too high.
-:meth:`Frame.share_at_bounds` says how many actions this concerns.
+:meth:`Units.share_at_bounds` says how many actions this concerns.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from irl_lib.demonstrations import spaces
 from irl_lib.support.checks import Array, check_array, check_numbers, check_rng
 
 EDGE = 1e-4  # what lies closer than this to a bound, in the unit [-1, 1], is moved that far inside
@@ -32,7 +33,7 @@ Layer = tuple[Array, Array]  # weight (outputs, inputs) and bias (outputs,)
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class Units:
     """The units in which a policy sees states and time and gives actions."""
 
     centre: Array
@@ -46,6 +47,19 @@ class Frame:
     horizon: int
     """T; step t is seen as 2 t / T - 1."""
 
+    @staticmethod
+    def around(states: Array, space: Any, horizon: int) -> Units:
+        """Units in which states ``(..., d)`` have mean 0 and standard deviation 1.
+
+        Args:
+            states: the expert's.
+            space: of actions, a Box with finite bounds.
+            horizon: T.
+        """
+        centre, scale = spaces.standard_unit(states.reshape(-1, states.shape[-1]))
+        low, high = (np.asarray(bound, dtype=np.float64) for bound in (space.low, space.high))
+        return Units(centre, scale, low, high, horizon)
+
     def inputs(self, states: ArrayLike, times: ArrayLike) -> Array:
         """``(..., d + 1)``: what a network sees of states ``(..., d)`` at times ``(...)``."""
         seen = (_vectors("states", states, self.centre.shape) - self.centre) / self.scale
@@ -55,23 +69,24 @@ class Frame:
         clock = 2.0 * check_array("times", when, when.shape) / self.horizon - 1.0
         return np.concatenate([seen, np.broadcast_to(clock, seen.shape[:-1])[..., None]], axis=-1)
 
+    def _unit(self, actions: ArrayLike) -> Array:
+        """Actions in the unit in which each number runs from -1 to 1."""
+        middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
+        return (_vectors("actions", actions, middle.shape) - middle) / half
+
     def to_gaussian(self, actions: ArrayLike) -> Array:
         """Actions before the tangent: any numbers; from ones in the environment's unit."""
-        middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
-        unit = (_vectors("actions", actions, middle.shape) - middle) / half
-        return np.arctanh(np.clip(unit, EDGE - 1.0, 1.0 - EDGE))
+        return np.arctanh(np.clip(self._unit(actions), EDGE - 1.0, 1.0 - EDGE))
 
     def from_gaussian(self, numbers: ArrayLike) -> Array:
         """Actions in the environment's unit, from ones before the tangent."""
+        before = _vectors("numbers", numbers, self.low.shape)
         middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
-        before = _vectors("numbers", numbers, middle.shape)
         return np.clip(middle + half * np.tanh(before), self.low, self.high)
 
     def share_at_bounds(self, actions: ArrayLike) -> float:
         """The share of the numbers of actions ``(..., m)`` that are within ``EDGE`` of a bound."""
-        middle, half = (self.high + self.low) / 2.0, (self.high - self.low) / 2.0
-        unit = (_vectors("actions", actions, middle.shape) - middle) / half
-        return float(np.mean(np.abs(unit) > 1.0 - EDGE))
+        return float(np.mean(np.abs(self._unit(actions)) > 1.0 - EDGE))
 
 
 def _vectors(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
@@ -90,13 +105,13 @@ class SquashedGaussian:
     episode.
 
     Args:
-        frame: units.
+        units: units.
         layers: the hidden layers, with tanh after each.
         mean: of the Gaussian, linear in the last hidden layer.
         log_sd: the logarithm of its standard deviations, likewise.
 
     Example:
-        >>> units = Frame(np.zeros(1), np.ones(1), -np.ones(1), np.ones(1), horizon=2)
+        >>> units = Units(np.zeros(1), np.ones(1), -np.ones(1), np.ones(1), horizon=2)
         >>> head = (np.zeros((1, 2)), np.zeros(1))
         >>> wide = SquashedGaussian(units, [], head, head)
         >>> density = wide.log_density(np.zeros((1, 2, 1)), np.zeros((1, 2, 1)))
@@ -104,8 +119,8 @@ class SquashedGaussian:
         True
     """
 
-    def __init__(self, frame: Frame, layers: Sequence[Layer], mean: Layer, log_sd: Layer) -> None:
-        self.frame, self.layers, self.mean, self.log_sd = frame, list(layers), mean, log_sd
+    def __init__(self, units: Units, layers: Sequence[Layer], mean: Layer, log_sd: Layer) -> None:
+        self.units, self.layers, self.mean, self.log_sd = units, list(layers), mean, log_sd
         self.time = 0
 
     def start(self) -> None:
@@ -119,16 +134,18 @@ class SquashedGaussian:
             ValueError: when all steps of the horizon have been taken; for another shape, or an
                 entry that is not finite.
         """
-        if self.time >= self.frame.horizon:
+        if self.time >= self.units.horizon:
             raise ValueError(
-                f"the policy has a horizon of {self.frame.horizon} steps, and all are taken; "
+                f"the policy has a horizon of {self.units.horizon} steps, and all are taken; "
                 "call start() before each episode"
             )
         check_rng(rng)
-        seen = check_array("observation", observation, self.frame.centre.shape)
-        mean, log_sd = self.moments(self.frame.inputs(seen, self.time))
+        units, seen = self.units, check_array("observation", observation, self.units.centre.shape)
+        clock = 2.0 * self.time / units.horizon - 1.0
+        # What units.inputs says, without its checks: an environment is waiting.
+        mean, log_sd = self.moments(np.append((seen - units.centre) / units.scale, clock))
         self.time += 1
-        return self.frame.from_gaussian(mean + np.exp(log_sd) * rng.standard_normal(len(mean)))
+        return self.units.from_gaussian(mean + np.exp(log_sd) * rng.standard_normal(len(mean)))
 
     def moments(self, inputs: Array) -> tuple[Array, Array]:
         """``(..., m)`` each: mean and log standard deviation before the tangent."""
@@ -149,14 +166,14 @@ class SquashedGaussian:
         }
 
     @staticmethod
-    def from_arrays(frame: Frame, arrays: Mapping[str, Array]) -> SquashedGaussian:
+    def from_arrays(units: Units, arrays: Mapping[str, Array]) -> SquashedGaussian:
         """The policy of whose numbers :meth:`arrays` made these."""
 
         def layer(name: str) -> Layer:
             return arrays[f"{name}.weight"], arrays[f"{name}.bias"]
 
         hidden = [layer(f"layer{i}") for i in range((len(arrays) - 4) // 2)]
-        return SquashedGaussian(frame, hidden, layer("mean"), layer("log_sd"))
+        return SquashedGaussian(units, hidden, layer("mean"), layer("log_sd"))
 
     def log_densities(self, states: ArrayLike, actions: ArrayLike) -> Array:
         r"""``(N, T)``: :math:`\log \pi_t(a_t \mid s_t)` of each step of trajectories.
@@ -169,15 +186,15 @@ class SquashedGaussian:
             ValueError: for other shapes, or an entry that is not finite.
         """
         seen, done = check_numbers("states", states), check_numbers("actions", actions)
-        d, m = len(self.frame.centre), len(self.frame.low)
+        d, m = len(self.units.centre), len(self.units.low)
         if seen.ndim != 3 or seen.shape[:2] != done.shape[:2]:
             raise ValueError(
                 f"states has shape {seen.shape} and actions {done.shape}; expected (N, T, {d}) and "
                 f"(N, T, {m})"
             )
         seen = check_array("states", seen, (*seen.shape[:2], d))
-        numbers = self.frame.to_gaussian(check_array("actions", done, (*seen.shape[:2], m)))
-        mean, log_sd = self.moments(self.frame.inputs(seen, np.arange(seen.shape[1])))
+        numbers = self.units.to_gaussian(check_array("actions", done, (*seen.shape[:2], m)))
+        mean, log_sd = self.moments(self.units.inputs(seen, np.arange(seen.shape[1])))
         gaussian = -0.5 * (((numbers - mean) * np.exp(-log_sd)) ** 2 + LOG_2PI) - log_sd
         return np.asarray((gaussian - log_tanh_slope(numbers)).sum(axis=-1))
 
@@ -188,6 +205,9 @@ class SquashedGaussian:
 
 def log_tanh_slope(numbers: Array) -> Array:
     r""":math:`\log(1 - \tanh^2 u)`, also where the tangent is 1 to all digits.
+
+    The formula of ``torch.distributions.transforms.TanhTransform``; policies are stepped, and their
+    densities computed, without torch.
 
     Example:
         >>> float(log_tanh_slope(np.array(400.0)))

@@ -68,9 +68,7 @@ class PointMazeEnv(gymnasium.Env[Vector, Vector]):
         """Move; the reward is that of the place before the move."""
         if np.shape(action) != (2,):
             raise ValueError(f"action is {action!r}; expected two numbers")
-        along, up = (float(each) for each in action)
-        if not (abs(along) <= 1.0 and abs(up) <= 1.0):
-            along, up = self._allowed(along), self._allowed(up)
+        along, up = (self._allowed(float(each)) for each in action)
         paid = self.maze.paid(*self.place, along, up)
         self.place = self.maze.move(*self.place, along, up)
         return self._seen(), paid, False, False, {}

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
+from numpy.typing import ArrayLike
 
 from irl_lib.mdp import MDP, feature_matrix
 from irl_lib.support.checks import Array, as_array, check_array, check_count, check_real, check_seed
-from irl_lib.worlds.base import World
-
-Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from irl_lib.worlds.base import Index, Mask, World, grid_positions, grid_steps, slippery
 
 MOVES = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # right, up, left, down, as (x, y)
 MOVE_NAMES = ("right", "up", "left", "down")
@@ -65,16 +61,16 @@ def gridworld(
         raise ValueError(
             f"width and height are {width} and {height}; expected at most {MOST_CELLS:,} cells"
         )
-    slip, n_features = (
-        check_real("slip", slip, 0.0, most=1.0),
-        check_count("n_features", n_features),
-    )
+    slip = check_real("slip", slip, 0.0, most=1.0)
+    n_features = check_count("n_features", n_features)
     wall, goal = (_cells(n, c, width, height) for n, c in [("walls", walls), ("goals", goals)])
     start = ~(wall | goal)
     if not start.any():
         raise ValueError("walls and goals cover every cell; expected one to start from")
-    positions = np.indices((height, width)).reshape(2, -1)[::-1].T
-    transitions = _transitions(positions, width, height, slip, wall, goal)
+    positions, landed = grid_positions(width, height), grid_steps(width, height, MOVES)
+    stays = wall[landed] | goal[:, None]
+    landed = np.where(stays, np.arange(width * height)[:, None], landed)
+    transitions = slippery(landed, 1.0 - slip, slip / len(MOVES))
     mdp = MDP(transitions, start / start.sum(), discount, horizon)
     rng = check_seed(seed)
     table = _bumps(positions, n_features, rng) if features is None else features
@@ -93,22 +89,6 @@ def _linear(
     return table, check_array("weights", rng.normal(size=k) if weights is None else weights, (k,))
 
 
-def _transitions(
-    positions: Index, width: int, height: int, slip: float, wall: Mask, goal: Mask
-) -> list[sparse.csr_array]:
-    n = len(positions)
-    target = np.clip(positions[:, None] + MOVES, 0, [width - 1, height - 1])
-    state = np.arange(n)
-    landed = target[..., 1] * width + target[..., 0]
-    landed = np.where(wall[landed] | goal[:, None], state[:, None], landed)
-    moves = [
-        sparse.csr_array((np.ones(n), (state, landed[:, a])), shape=(n, n))
-        for a in range(len(MOVES))
-    ]
-    astray = sum(moves[1:], start=moves[0]) * (slip / len(MOVES))
-    return [sparse.csr_array((1.0 - slip) * move + astray) for move in moves]
-
-
 def _bumps(positions: Index, n_features: int, rng: np.random.Generator) -> Array:
     """``(S, K)``: a Gaussian bump for each feature, a quarter of the grid wide."""
     size = positions.max(axis=0) + 1.0
@@ -117,13 +97,13 @@ def _bumps(positions: Index, n_features: int, rng: np.random.Generator) -> Array
     return np.asarray(np.exp(-0.5 * (distance / 0.25) ** 2))
 
 
-def _cells(name: str, cells: Sequence[tuple[int, int]], width: int, height: int) -> Mask:
+def _cells(name: str, given: Sequence[tuple[int, int]], width: int, height: int) -> Mask:
     mask = np.zeros(width * height, dtype=bool)
-    where = as_array(name, list(cells) if isinstance(cells, set | frozenset) else cells)
+    where = as_array(name, list(given) if isinstance(given, set | frozenset) else given)
     if where.shape == (0,):
         return mask
     if where.ndim != 2 or where.shape[1] != 2 or where.dtype.kind not in "iu":
-        raise ValueError(f"{name} is {cells!r}; expected pairs (x, y) of whole numbers")
+        raise ValueError(f"{name} is {given!r}; expected pairs (x, y) of whole numbers")
     for x, y in where.tolist():
         if not (0 <= x < width and 0 <= y < height):
             raise ValueError(f"{name} has the cell {(x, y)}; the grid is {width} by {height}")

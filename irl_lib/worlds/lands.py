@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
@@ -36,10 +36,7 @@ from irl_lib.support.checks import (
     check_rng,
     check_seed,
 )
-from irl_lib.worlds.base import World
-
-Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from irl_lib.worlds.base import Index, Mask, World, deterministic, grid_positions
 
 LARGEST = 10_000  # cells from side to side: 250 kilometres
 SMALLEST = 16  # cells from side to side, below which there is no room for a landscape
@@ -47,72 +44,38 @@ CELL = 25.0  # metres
 MOVES = np.array([[1, 0], [1, 1], [0, 1], [-1, 1], [-1, 0], [-1, -1], [0, -1], [1, -1]])  # x, y
 LENGTHS = np.linalg.norm(MOVES, axis=1)  # in cells
 COVERS = ("grass", "scrub", "forest", "swamp", "rock", "water")
-FEATURES = (
-    "length",
-    *COVERS[1:],
-    "off road",
-    "off track",
-    "near road",
-    "far from road",
-    "near water",
-    "far from water",
-    "near settlement",
-    "dense growth",
-    "open ground",
-    "soft ground",
-    "high ground",
-    "ridge",
-    "valley",
-    "uphill",
-    "downhill",
-    "steep",
-    "slanting",
-)
-# What each traveller minds, per cell; uphill and downhill per ten metres.
+NAMES = ("hiker", "vehicle", "scout", "herder")
+# The features, and what each of these travellers minds, per cell; uphill and downhill per ten
+# metres.
+MINDED = {
+    "length": (1.0, 1.0, 1.0, 1.0),
+    "scrub": (1.0, 0.0, 0.0, 0.0),
+    "forest": (0.0, 4.0, 0.0, 3.0),
+    "swamp": (6.0, 9.0, 1.0, 0.0),
+    "rock": (0.5, 5.0, 0.0, 4.0),
+    "water": (8.0, 9.0, 4.0, 6.0),
+    "off road": (0.0, 4.0, 0.0, 0.0),
+    "off track": (0.0, 2.0, 0.0, 0.0),
+    "near road": (1.5, 0.0, 6.0, 1.0),
+    "far from road": (0.0, 0.0, 0.0, 0.0),
+    "near water": (0.0, 0.0, 0.0, 0.0),
+    "far from water": (1.0, 0.0, 0.0, 4.0),
+    "near settlement": (0.0, 0.0, 6.0, 0.0),
+    "dense growth": (0.0, 0.0, 0.0, 2.0),
+    "open ground": (0.0, 0.0, 4.0, 0.0),
+    "soft ground": (0.0, 0.0, 0.0, 0.0),
+    "high ground": (0.0, 0.0, 2.0, 0.0),
+    "ridge": (0.0, 0.0, 3.0, 0.0),
+    "valley": (0.0, 0.0, 0.0, 0.0),
+    "uphill": (1.0, 0.0, 0.0, 2.0),
+    "downhill": (0.0, 0.0, 0.0, 1.0),
+    "steep": (1.0, 4.0, 0.0, 0.0),
+    "slanting": (0.0, 3.0, 0.0, 0.0),
+}
+FEATURES = tuple(MINDED)
 TRAVELLERS: Mapping[str, Mapping[str, float]] = {
-    "hiker": {
-        "length": 1.0,
-        "swamp": 6.0,
-        "water": 8.0,
-        "scrub": 1.0,
-        "rock": 0.5,
-        "near road": 1.5,
-        "far from water": 1.0,
-        "uphill": 1.0,
-        "steep": 1.0,
-    },
-    "vehicle": {
-        "length": 1.0,
-        "off road": 4.0,
-        "off track": 2.0,
-        "forest": 4.0,
-        "swamp": 9.0,
-        "rock": 5.0,
-        "water": 9.0,
-        "steep": 4.0,
-        "slanting": 3.0,
-    },
-    "scout": {
-        "length": 1.0,
-        "open ground": 4.0,
-        "near road": 6.0,
-        "near settlement": 6.0,
-        "ridge": 3.0,
-        "high ground": 2.0,
-        "water": 4.0,
-        "swamp": 1.0,
-    },
-    "herder": {
-        "length": 1.0,
-        "forest": 3.0,
-        "rock": 4.0,
-        "dense growth": 2.0,
-        "far from water": 4.0,
-        "near road": 1.0,
-        "uphill": 2.0,
-        "downhill": 1.0,
-        "water": 6.0,
-    },
+    name: {feature: costs[i] for feature, costs in MINDED.items() if costs[i]}
+    for i, name in enumerate(NAMES)
 }
 
 
@@ -155,8 +118,7 @@ class Terrain:
     @cached_property
     def positions(self) -> Array:
         """``(S, 2)``: x and y of each state, in cells."""
-        y, x = np.divmod(np.arange(self.size**2), self.size)
-        return np.stack([x, y], axis=1).astype(float)
+        return grid_positions(self.size, self.size).astype(float)
 
     @cached_property
     def targets(self) -> Index:
@@ -193,12 +155,9 @@ class Terrain:
             worst = FEATURES[int(w.argmax())]
             raise ValueError(f"weights is {w.max():g} for {worst!r}; expected costs, at most 0")
         targets = self._ways_to(start, goal)
-        n, slots = targets.shape
-        one = (np.ones(n * slots), targets.ravel(), np.arange(n * slots + 1))
-        transitions = sparse.csr_array(one, shape=(n * slots, n))
         phi = self.features()
         phi[goal] = 0.0
-        mdp = MDP(transitions, np.arange(n) == start)
+        mdp = MDP(deterministic(targets), np.arange(len(targets)) == start)
         return World(mdp, phi, w, phi @ w, self.positions, FEATURES)
 
     def draw_ends(
@@ -323,8 +282,7 @@ def traveller(name: str) -> Array:
 def _targets(blocked: Mask) -> Index:
     """``(S, A)``: where each move leads."""
     size = len(blocked)
-    y, x = np.divmod(np.arange(size * size), size)
-    after = np.stack([x, y], axis=1)[:, None] + MOVES
+    after = grid_positions(size, size)[:, None] + MOVES
     inside = ((after >= 0) & (after < size)).all(axis=2)
     target = np.clip(after, 0, size - 1) @ [1, size]
     closed = blocked.ravel()
@@ -334,11 +292,18 @@ def _targets(blocked: Mask) -> Index:
 
 def _components(targets: Index) -> Index:
     """``(S,)``: a number for each set of cells that can be reached from each other."""
-    n, slots = targets.shape
-    parts = (np.ones(n * slots), targets.ravel(), slots * np.arange(n + 1))
-    links = sparse.csr_array(parts, shape=(n, n))
+    links = _links(targets, np.ones(targets.shape))
     label: Index = csgraph.connected_components(links, connection="strong")[1]
     return label
+
+
+def _links(targets: Index, values: Array) -> sparse.csr_array:
+    """``(S, S)``: a value for each move, from cell to cell."""
+    n, slots = targets.shape
+    where = targets.ravel(), slots * np.arange(n + 1)
+    # Before 1.15, scipy's Dijkstra takes 32-bit indices only.
+    parts = (values.ravel(), *(index.astype(np.int32) for index in where))
+    return sparse.csr_array(parts, shape=(n, n))
 
 
 def _check_cell(name: str, state: Any, land: Terrain) -> None:
@@ -358,11 +323,9 @@ def _check_cell(name: str, state: Any, land: Terrain) -> None:
 
 def _layers(land: Terrain) -> list[Any]:
     """``(n, n)`` each: how much a cell has of each feature that has no direction."""
-    near = {
-        "road": _distance(land.road),
-        "water": _distance(land.cover == COVERS.index("water")),
-        "settlement": _distance(np.isin(np.arange(land.size**2), land.settlements), land.size),
-    }
+    settled = np.zeros_like(land.road)
+    settled.flat[land.settlements] = True
+    road, water = _distance(land.road), _distance(land.cover == COVERS.index("water"))
     bend = _bend(land.elevation)
     ground = land.cover * ~land.road  # a road is a road, whatever it leads through
     return [
@@ -370,11 +333,11 @@ def _layers(land: Terrain) -> list[Any]:
         *(ground == c for c in range(1, len(COVERS))),
         ~land.road,
         ~(land.road | land.trail),
-        np.exp(-near["road"] / 4.0),
-        np.minimum(near["road"] / 25.0, 1.0),
-        np.exp(-near["water"] / 4.0),
-        np.minimum(near["water"] / 25.0, 1.0),
-        np.exp(-near["settlement"] / 10.0),
+        np.exp(-road / 4.0),
+        np.minimum(road / 25.0, 1.0),
+        np.exp(-water / 4.0),
+        np.minimum(water / 25.0, 1.0),
+        np.exp(-_distance(settled) / 10.0),
         np.maximum(2.0 * land.vegetation - 1.0, 0.0),
         np.maximum(1.0 - 2.0 * land.vegetation, 0.0),
         land.moisture,
@@ -401,12 +364,11 @@ def _slopes(elevation: Array, targets: Index) -> Array:
     return np.stack(parts, axis=2)
 
 
-def _distance(mask: Mask, size: int = 0) -> Array:
+def _distance(mask: Mask) -> Array:
     """``(n, n)``: cells to the nearest one in the mask; far where there is none."""
-    square = mask.reshape(size, size) if size else mask
-    if not square.any():
-        return np.full(square.shape, 1e3)
-    return np.asarray(ndimage.distance_transform_edt(~square))
+    if not mask.any():
+        return np.full(mask.shape, 1e3)
+    return np.asarray(ndimage.distance_transform_edt(~mask))
 
 
 def _bend(elevation: Array) -> Array:
@@ -480,15 +442,10 @@ def _ways(
 def _building_costs(elevation: Array, cover: Index, done: Mask, wiggle: float) -> sparse.csr_array:
     """``(S, S)``: what each move costs a builder, to whom what is there already is nearly free."""
     targets = _targets(np.zeros(cover.shape, dtype=bool))
-    n, slots = targets.shape
     climb = np.abs(elevation.ravel()[targets] - elevation.ravel()[:, None])
     hard = np.array([1.0, 1.2, 1.5 + wiggle, 4.0, 3.0, 5.0])[cover.ravel()]
     cost = LENGTHS * (hard[:, None] + hard[targets]) * (1.0 + 0.2 * climb)
-    cost *= np.where(done.ravel()[targets], 0.2, 1.0)
-    where = targets.ravel(), slots * np.arange(n + 1)
-    # Before 1.15, scipy's Dijkstra takes 32-bit indices only.
-    parts = (cost.ravel(), *(index.astype(np.int32) for index in where))
-    return sparse.csr_array(parts, shape=(n, n))
+    return _links(targets, cost * np.where(done.ravel()[targets], 0.2, 1.0))
 
 
 def _lay(way: Mask, cost: sparse.csr_array, ends: Index) -> None:

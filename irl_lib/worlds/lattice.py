@@ -30,6 +30,7 @@ from irl_lib.support.checks import (
     check_sizes,
     check_type,
 )
+from irl_lib.support.draws import draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +231,5 @@ class LatticePolicy:
         row = self.lattice.interpolation(state[None])
         values = row.data @ self.q[self.time][row.indices]
         self.time += 1
-        upto = np.cumsum(np.exp(values - values.max()))
-        drawn = int(np.searchsorted(upto, rng.random() * upto[-1], side="right"))
+        drawn = int(draw(np.exp(values - values.max()), rng))
         return np.asarray(self.actions[drawn] + rng.uniform(-self.half, self.half))

@@ -148,12 +148,15 @@ class Maze:
             after[..., i] = to
         return after
 
-    def paid(self, x: float, y: float, along: float, up: float) -> float:
-        """The reward of one action in one state: plain numbers, for speed."""
-        away = math.hypot(x - self.goal[0], y - self.goal[1], ROUNDED) - ROUNDED
+    def paid(self, x: Any, y: Any, along: Any, up: Any, functions: Any = math) -> Any:
+        """The reward of one action in one state: plain numbers, for speed; or arrays, where
+        ``functions`` is numpy.
+        """
+        square = (x - self.goal[0]) ** 2 + (y - self.goal[1]) ** 2
+        away = functions.sqrt(square + ROUNDED**2) - ROUNDED
         deep = (x - self.puddle[0]) ** 2 + (y - self.puddle[1]) ** 2
-        wet = math.exp(-0.5 * deep / self.puddle_radius**2)
-        effort = along * along + up * up
+        wet = functions.exp(-0.5 * deep / self.puddle_radius**2)
+        effort = along**2 + up**2
         return -self.distance_cost * away - self.puddle_cost * wet - self.action_cost * effort
 
     def reward(self, states: ArrayLike, actions: ArrayLike = (0.0, 0.0)) -> Array:
@@ -162,15 +165,9 @@ class Maze:
         Raises:
             ValueError: for entries that are no finite numbers, or other than two coordinates.
         """
-        where, action = _pairs("states", states), _pairs("actions", actions)
-        squares = np.sum((where - self.goal) ** 2, axis=-1)
-        away = np.sqrt(squares + ROUNDED**2) - ROUNDED
-        deep = np.sum((where - self.puddle) ** 2, axis=-1)
-        wet = np.exp(-0.5 * deep / self.puddle_radius**2)
-        effort = np.sum(action**2, axis=-1)
-        return np.asarray(
-            -self.distance_cost * away - self.puddle_cost * wet - self.action_cost * effort
-        )
+        x, y = np.moveaxis(_pairs("states", states), -1, 0)
+        along, up = np.moveaxis(_pairs("actions", actions), -1, 0)
+        return np.asarray(self.paid(x, y, along, up, np))
 
     def inside_wall(self, states: ArrayLike) -> Any:
         """``(...)``: which of the states ``(..., 2)`` lie inside a wall, where nobody can be."""

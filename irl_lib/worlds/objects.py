@@ -26,14 +26,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse, spatial
+from scipy import spatial
 
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array, check_count, check_flag, check_real, check_seed
-
-Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from irl_lib.worlds.base import Mask, grid_positions, grid_steps, slippery
 
 MOVES = np.array([[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]])  # stay, right, up, left, down: (x, y)
 NEAR_FIRST, NEAR_SECOND = 3.0, 2.0  # cells, of objectworld's reward
@@ -118,8 +115,8 @@ def objectworld(
     if discrete:
         features = (distances[:, :, None] < np.arange(1, n + 1)).reshape(n * n, -1).astype(float)
         names = tuple(f"{name} < {d}" for name in names for d in range(1, n + 1))
-    cells = layers.T.reshape(n, n, -1).astype(float)
-    return MapWorld(mdp, features, _table(mdp, reward), positions, names, cells, colours)
+    lying = layers.T.reshape(n, n, -1).astype(float)
+    return MapWorld(mdp, features, _table(mdp, reward), positions, names, lying, colours)
 
 
 def binaryworld(
@@ -166,18 +163,10 @@ def binaryworld(
 def _map(n: int, slip: float, discount: float, horizon: int | None) -> tuple[MDP, Array]:
     """The MDP of a square of cells, and the ``(S, 2)`` positions of its states."""
     astray = check_real("slip", slip, 0.0, most=1.0)
-    positions = np.indices((n, n)).reshape(2, -1)[::-1].T
-    target = np.clip(positions[:, None] + MOVES, 0, n - 1)
-    landed, state = target[..., 1] * n + target[..., 0], np.arange(n * n)
-    moves = [
-        sparse.csr_array((np.ones(n * n), (state, landed[:, a])), shape=(n * n, n * n))
-        for a in range(len(MOVES))
-    ]
     others = astray / (len(MOVES) - 1)
-    anything = sum(moves[1:], start=moves[0]) * others
-    mixed = [(1.0 - astray - others) * move + anything for move in moves]
+    transitions = slippery(grid_steps(n, n, MOVES), 1.0 - astray - others, others)
     start = np.full(n * n, 1.0 / (n * n))
-    return MDP(mixed, start, discount, horizon), positions.astype(float)
+    return MDP(transitions, start, discount, horizon), grid_positions(n, n).astype(float)
 
 
 def _distances(positions: Array, layer: Mask, n: int) -> Array:

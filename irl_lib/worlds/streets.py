@@ -24,9 +24,7 @@ from scipy.sparse import csgraph
 
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array, check_array, check_count, check_flag, check_seed
-from irl_lib.worlds.base import World
-
-Index = NDArray[np.int64]
+from irl_lib.worlds.base import Index, Mask, World, deterministic
 
 ROAD_TYPES = ("street", "arterial", "motorway")  # from small to large
 TURN_KINDS = ("straight", "left", "right", "u-turn")
@@ -41,41 +39,24 @@ FEATURES = (
     "right",
     "change of road",
 )
-HIGHWAYS = {  # what OpenStreetMap calls roads for cars, and we
-    "motorway": "motorway",
-    "trunk": "motorway",
-    "primary": "arterial",
-    "secondary": "arterial",
-    "tertiary": "arterial",
-    "arterial": "arterial",
-    "unclassified": "street",
-    "residential": "street",
-    "living_street": "street",
-    "service": "street",
-    "track": "street",
-    "road": "street",
-    "street": "street",
+# OpenStreetMap's classes of roads for cars, from large to small: our type of road, and km/h where
+# there is no limit, on the road and on its ramps ("_link").  That is what the car profile of OSRM,
+# a router, assumes, but for "arterial", which is ours.
+HIGHWAYS = {
+    "motorway": ("motorway", 90.0, 45.0),
+    "trunk": ("motorway", 85.0, 40.0),
+    "primary": ("arterial", 65.0, 30.0),
+    "secondary": ("arterial", 55.0, 25.0),
+    "tertiary": ("arterial", 40.0, 20.0),
+    "arterial": ("arterial", 50.0, 25.0),
+    "unclassified": ("street", 25.0, 25.0),
+    "residential": ("street", 25.0, 25.0),
+    "living_street": ("street", 10.0, 25.0),
+    "service": ("street", 15.0, 25.0),
+    "track": ("street", 15.0, 25.0),
+    "road": ("street", 25.0, 25.0),
+    "street": ("street", 25.0, 25.0),
 }
-# km/h where there is no limit: what the car profile of OSRM, a router, assumes; ours for the last.
-SPEEDS = {
-    "motorway": 90.0,
-    "motorway_link": 45.0,
-    "trunk": 85.0,
-    "trunk_link": 40.0,
-    "primary": 65.0,
-    "primary_link": 30.0,
-    "secondary": 55.0,
-    "secondary_link": 25.0,
-    "tertiary": 40.0,
-    "tertiary_link": 20.0,
-    "unclassified": 25.0,
-    "residential": 25.0,
-    "living_street": 10.0,
-    "service": 15.0,
-    "track": 15.0,
-    "arterial": 50.0,
-}
-OTHER_SPEED = 25.0
 MILE = 1.609344  # km
 AMOUNT = re.compile(r"([-+]?[0-9]+(?:\.[0-9]+)?) ?(mph|km/h|kmh|kph)?")
 LANES = {"street": 1.0, "arterial": 2.0, "motorway": 2.0}  # where they are not given
@@ -88,6 +69,10 @@ GEOGRAPHIC = re.compile(
 BLOCKS = (70.0, 190.0)  # metres between two crossings of the generated city
 RAMP = 30.0  # metres that a motorway node is off its crossing, both ways
 ARTERIAL_EVERY = 5  # blocks
+LINES = (  # km/h and lanes of arterials and of streets, and the chances of the latter
+    ([50.0, 60.0, 70.0], [30.0, 40.0, 50.0], None),
+    ([1.0, 2.0, 3.0], [1.0, 2.0], [0.8, 0.2]),
+)
 MOST_SEGMENTS = 10_000_000
 NO_ROAD = -1e5  # the reward of an action that does not exist
 
@@ -158,11 +143,10 @@ class RoadNetwork:
         change = self.road_type[to] != self.road_type[self.turn_from]
         columns = [km * (self.road_type[to] == t) for t in range(len(ROAD_TYPES))]
         columns += [60.0 * km / self.speed[to], km * (self.lanes[to] < 2)]
-        if "u-turn" in self.feature_names:
-            columns += [kind == 0, kind == 1, kind == 2, change, kind == 3]
-        else:
-            columns += [kind == 0, 1.0 * (kind == 1) + 2.0 * (kind == 3), kind == 2, change]
-        return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
+        own = "u-turn" in self.feature_names
+        left = 1.0 * (kind == 1) + 2.0 * (kind == 3) * (not own)
+        columns += [kind == 0, left, kind == 2, change] + own * [kind == 3]
+        return np.stack(columns, axis=1)
 
     @cached_property
     def first_turn(self) -> Index:
@@ -223,33 +207,14 @@ class RoadNetwork:
         phi[..., :-1] = np.where(turn[..., None] >= 0, self.features[turn], 0.0)
         phi[..., -1] = turn < 0
         phi[[destination, n]] = 0.0
-        one = (np.ones((n + 1) * slots), target.ravel(), np.arange((n + 1) * slots + 1))
-        transitions = sparse.csr_array(one, shape=((n + 1) * slots, n + 1))
         start = np.r_[np.arange(n) != destination, False]
         theta = np.append(w, NO_ROAD)
         centres = 0.5 * (self.positions[self.tail] + self.positions[self.head])
         where = np.vstack([centres, centres.min(axis=0, keepdims=True)])
         names = (*self.feature_names, "no road")
-        return World(MDP(transitions, start / start.sum()), phi, theta, phi @ theta, where, names)
-
-    def graph(self) -> Any:
-        """The network as a ``networkx.MultiDiGraph``, with the attributes that :func:`road_network`
-        reads.
-        """
-        nx = _networkx()
-        graph = nx.MultiDiGraph()
-        for node, (x, y) in enumerate(self.positions):
-            graph.add_node(node, x=float(x), y=float(y))
-        for i in range(self.n_segments):
-            graph.add_edge(
-                int(self.tail[i]),
-                int(self.head[i]),
-                length=float(self.length[i]),
-                speed_kph=float(self.speed[i]),
-                lanes=int(self.lanes[i]),
-                highway=ROAD_TYPES[self.road_type[i]],
-            )
-        return graph
+        return World(
+            MDP(deterministic(target), start / start.sum()), phi, theta, phi @ theta, where, names
+        )
 
 
 def roads(seed: int = 0, size: int = 20_000) -> RoadNetwork:
@@ -286,9 +251,10 @@ def road_network(graph: Any, *, u_turns: bool = True, cars_only: bool = False) -
     latitude (longitude and latitude are told by ``graph.graph["crs"]``, or by what the edges'
     lengths say).  Edges need ``length`` (m) and ``highway``: a class of OpenStreetMap, or one of
     ``ROAD_TYPES``.  Their speed is ``speed_kph``, or else the number in ``maxspeed`` (km/h, or mph
-    where it says so), or else ``SPEEDS`` of the class; ``lanes``, where they are not given, are
-    ``LANES`` of the type.  ``geometry`` gives the directions in which an edge begins and ends.
-    Of a list of values, as OSMnx makes them, the smallest number and the largest class count.
+    where it says so), or else that of the class in ``HIGHWAYS``; ``lanes``, where they are not
+    given, are ``LANES`` of the type.  ``geometry`` gives the directions in which an edge begins and
+    ends.  Of a list of values, as OSMnx makes them, the smallest number and the largest class
+    count.
 
     An edge of an undirected graph is two segments, unless it is ``oneway``.  Loops and segments
     outside the largest part in which every segment can be reached from every other are left out,
@@ -367,7 +333,7 @@ class _Segments(NamedTuple):
     source: Index
     """Which of the given edges each one is."""
 
-    def take(self, kept: NDArray[np.bool_]) -> _Segments:
+    def take(self, kept: Mask) -> _Segments:
         """Some of them."""
         return _Segments._make(column[kept] for column in self)
 
@@ -382,7 +348,7 @@ def _connect(
     # First among nodes: a street with no way back must not make a dead end look like a crossing.
     near = _largest(len(positions), segments.tail, segments.head)
     segments = segments.take(near[segments.tail] & near[segments.head])
-    origin, target, kind = _turns(segments, u_turns)
+    origin, target, kind = _turns(len(positions), segments, u_turns)
     kept = _largest(len(segments.tail), origin, target)
     if kept.sum() < 2:
         raise ValueError("no two segments of the network can be reached from each other")
@@ -407,32 +373,29 @@ def _connect(
     )
 
 
-def _largest(n: int, start: Index, end: Index) -> NDArray[np.bool_]:
+def _largest(n: int, start: Index, end: Index) -> Mask:
     """``(n,)``: the largest part of a directed graph in which all can be reached from all."""
     links = sparse.csr_array((np.ones(len(start)), (start, end)), shape=(n, n))
     _, label = csgraph.connected_components(links, connection="strong")
     return np.asarray(label == np.argmax(np.bincount(label, minlength=1)))
 
 
-def _turns(segments: _Segments, u_turns: bool) -> tuple[Index, Index, Index]:
+def _turns(nodes: int, segments: _Segments, u_turns: bool) -> tuple[Index, Index, Index]:
     """All pairs of a segment and one that starts where it ends, and the kind of turn between them;
     turning round only where nothing else is left, unless there are U-turns.
     """
-    tail, head = segments.tail, segments.head
-    by_tail = np.argsort(tail, kind="stable")
-    first = np.searchsorted(tail[by_tail], head)
-    counts = np.searchsorted(tail[by_tail], head, side="right") - first
-    origin = np.repeat(np.arange(len(tail)), counts)
-    slot = np.arange(len(origin)) - np.repeat(np.cumsum(counts) - counts, counts)
-    target = by_tail[first[origin] + slot]
+    n, number = len(segments.tail), np.arange(len(segments.tail))
+    arrive = sparse.csr_array((np.ones(n), (number, segments.head)), shape=(n, nodes))
+    leave = sparse.csr_array((np.ones(n), (segments.tail, number)), shape=(nodes, n))
+    origin, target = (arrive @ leave).sorted_indices().nonzero()
     back = _turning_round(segments, origin, target)
-    onward = np.bincount(origin[~back], minlength=len(tail)) > 0
+    onward = np.bincount(origin[~back], minlength=n) > 0
     kept = ~back | ~onward[origin] | u_turns
     origin, target, back = origin[kept], target[kept], back[kept]
     return origin, target, np.where(back, 3, _kinds(segments.ends[origin], segments.begins[target]))
 
 
-def _turning_round(segments: _Segments, origin: Index, target: Index) -> NDArray[np.bool_]:
+def _turning_round(segments: _Segments, origin: Index, target: Index) -> Mask:
     """``(T,)``: which turns lead back along the same street.
 
     Two nodes may be joined by several streets.  Then the two directions of a street are those of
@@ -456,14 +419,6 @@ def _kinds(before: Array, after: Array) -> Index:
 
 
 # --- a graph ------------------------------------------------------------------------------------
-
-
-def _networkx() -> Any:
-    try:
-        import networkx as nx
-    except ImportError as error:
-        raise ImportError('this needs networkx: pip install "irl_lib[roads]"') from error
-    return nx
 
 
 def _edges(graph: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -588,14 +543,18 @@ def _highway(data: dict[str, Any]) -> str:
 
 
 def _road_type(data: dict[str, Any]) -> int:
-    return ROAD_TYPES.index(HIGHWAYS[_highway(data).removesuffix("_link")])
+    return ROAD_TYPES.index(HIGHWAYS[_highway(data).removesuffix("_link")][0])
 
 
 def _speed(data: dict[str, Any]) -> float:
     if "speed_kph" in data:
         return _number(data, "speed_kph")
     kph = _amounts(data, "maxspeed")
-    return _smallest(data, "maxspeed", kph) if kph else SPEEDS.get(_highway(data), OTHER_SPEED)
+    if kph:
+        return _smallest(data, "maxspeed", kph)
+    word = _highway(data)
+    _, on_the_road, on_its_ramps = HIGHWAYS[word.removesuffix("_link")]
+    return on_its_ramps if word.endswith("_link") else on_the_road
 
 
 def _lanes(data: dict[str, Any]) -> float:
@@ -670,18 +629,6 @@ def _directions(
 # --- a city -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Roads:
-    """Two-way or one-way pieces of road before they become segments."""
-
-    tail: Index
-    head: Index
-    speed: Array
-    lanes: Array
-    road_type: Index
-    one_way: NDArray[np.bool_]
-
-
 def _city(side: int, rng: np.random.Generator) -> RoadNetwork:
     y, x = np.divmod(np.arange(side * side), side)
     lines = np.cumsum(rng.uniform(*BLOCKS, (2, side)), axis=1)
@@ -695,49 +642,41 @@ def _city(side: int, rng: np.random.Generator) -> RoadNetwork:
     ]
     crossings, motorways = _motorways(side)
     positions = np.vstack([streets, streets[crossings] + RAMP])
-    parts += motorways
-    every = [np.concatenate(f) for f in zip(*(vars(p).values() for p in parts), strict=True)]
-    tail, head, speed, lanes, road_type, one_way = every
-    straight = np.linalg.norm(positions[tail] - positions[head], axis=1)
-    length = straight * rng.uniform(1.0, 1.1, len(tail))
-    back = ~one_way
-    length, speed, lanes, road_type = (
-        np.concatenate([f, f[back]]) for f in (length, speed, lanes, road_type)
-    )
-    tail, head = np.r_[tail, head[back]], np.r_[head, tail[back]]
-    ahead, one = positions[head] - positions[tail], np.zeros_like(tail)
-    number = np.arange(len(tail))
-    return _connect(
-        positions,
-        _Segments(tail, head, length, speed, lanes, road_type, ahead, ahead, one, number),
-    )
+    joined = (np.concatenate(each) for each in zip(*parts, *motorways, strict=True))
+    a, b, speed, lanes, road_type, one_way = joined
+    length = np.linalg.norm(positions[a] - positions[b], axis=1) * rng.uniform(1.0, 1.1, len(a))
+    back = np.flatnonzero(~one_way)
+    every = np.r_[np.arange(len(a)), back]
+    tail, head = np.r_[a, b[back]], np.r_[b, a[back]]
+    ahead = positions[head] - positions[tail]
+    columns = (each[every] for each in (length, speed, lanes, road_type))
+    segments = (tail, head, *columns, ahead, ahead, np.ones_like(tail), every)
+    return _connect(positions, _Segments._make(segments))
 
 
-def _lines(tail: Index, head: Index, line: Index, side: int, rng: np.random.Generator) -> _Roads:
-    """Streets and arterials along the lines of the grid; speeds and lanes are those of a whole
-    line.
+def _lines(
+    tail: Index, head: Index, line: Index, side: int, rng: np.random.Generator
+) -> tuple[NDArray[Any], ...]:
+    """Streets and arterials along the lines of the grid: their ends, speeds and lanes, which are
+    those of a whole line, types, and whether they are one-way.
     """
     large = (np.arange(side) % ARTERIAL_EVERY == ARTERIAL_EVERY // 2)[line]
-    speed = np.where(
-        large,
-        rng.choice([50.0, 60.0, 70.0], side)[line],
-        rng.choice([30.0, 40.0, 50.0], side)[line],
-    )
-    lanes = np.where(
-        large,
-        rng.choice([1.0, 2.0, 3.0], side)[line],
-        rng.choice([1.0, 2.0], side, p=[0.8, 0.2])[line],
+    speed, lanes = (
+        np.where(large, rng.choice(of_large, side)[line], rng.choice(of_small, side, p=p)[line])
+        for of_large, of_small, p in LINES
     )
     luck = rng.random(len(tail))
     flipped = rng.random(len(tail)) < 0.5
     kept = large | (luck > 1 / 7)
     one_way = ~large & (luck > 6 / 7)
     a, b = np.where(flipped, head, tail), np.where(flipped, tail, head)
-    return _Roads(*(f[kept] for f in (a, b, speed, lanes, large.astype(np.int64), one_way)))
+    return tuple(each[kept] for each in (a, b, speed, lanes, large.astype(np.int64), one_way))
 
 
-def _motorways(side: int) -> tuple[Index, list[_Roads]]:
-    """The crossings of the grid where motorways have ramps; the motorways, and the ramps."""
+def _motorways(side: int) -> tuple[Index, list[Any]]:
+    """The crossings of the grid where motorways have ramps; the motorways, and the ramps, with the
+    columns of :func:`_lines`.
+    """
     stops = np.arange(side)[ARTERIAL_EVERY // 2 :: 2 * ARTERIAL_EVERY]
     if len(stops) < 2:
         return np.empty(0, dtype=np.int64), []
@@ -754,18 +693,6 @@ def _motorways(side: int) -> tuple[Index, list[_Roads]]:
     ends = ends.reshape(pairs.shape) + side * side
     number = np.arange(len(crossings)) + side * side
     return crossings, [
-        _alike(ends[:, 0], ends[:, 1], 100.0, 3.0, 2),
-        _alike(crossings, number, 50.0, 2.0, 1),
+        np.broadcast_arrays(ends[:, 0], ends[:, 1], 100.0, 3.0, 2, False),
+        np.broadcast_arrays(crossings, number, 50.0, 2.0, 1, False),
     ]
-
-
-def _alike(tail: Index, head: Index, speed: float, lanes: float, road_type: int) -> _Roads:
-    n = len(tail)
-    return _Roads(
-        tail,
-        head,
-        np.full(n, speed),
-        np.full(n, lanes),
-        np.full(n, road_type),
-        np.zeros(n, dtype=bool),
-    )

@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from irl_lib.support.checks import Array
-from irl_lib.training.timed_policies import Frame, SquashedGaussian
+from irl_lib.training.timed_policies import SquashedGaussian, Units
 
 pytest.importorskip("stable_baselines3")
 
 from irl_lib.networks import one_thread
-from irl_lib.training import policy_steps as soft_actor
+from irl_lib.training import policy_steps
 from irl_lib.training.policy_steps import SoftActor
 
 HORIZON = 3
 
 
 def actor(seed: int = 0) -> SoftActor:
-    units = Frame(np.zeros(1), np.ones(1), np.full(1, -2.0), np.full(1, 2.0), HORIZON)
+    units = Units(np.zeros(1), np.ones(1), np.full(1, -2.0), np.full(1, 2.0), HORIZON)
     return SoftActor(units, seed, hidden=(16, 16), learning_rate=3e-3, epochs=5, batch=64)
 
 
@@ -66,11 +66,11 @@ def test_what_is_not_rewarded_stays_random() -> None:
 def test_advantages_are_sums_of_surprises() -> None:
     rng = np.random.default_rng(0)
     rewards, values = rng.normal(size=(4, 6)), rng.normal(size=(4, 6))
-    found = soft_actor._advantages(rewards, values)
+    found = policy_steps._advantages(rewards, values)
     after = np.append(values, np.zeros((4, 1)), axis=1)[:, 1:]
     for t in range(6):
         expected = sum(
-            soft_actor.TRACE ** (u - t) * (rewards[:, u] + after[:, u] - values[:, u])
+            policy_steps.TRACE ** (u - t) * (rewards[:, u] + after[:, u] - values[:, u])
             for u in range(t, 6)
         )
         np.testing.assert_allclose(found[:, t], expected, rtol=1e-12)
@@ -93,25 +93,11 @@ def test_global_random_numbers_are_neither_read_nor_moved() -> None:
     assert any((first[name] != other[name]).any() for name in first)
 
 
-def test_torch_is_as_before_even_after_an_error() -> None:
-    torch.manual_seed(7)
-    before = torch.get_rng_state()
-
-    def fail() -> None:
-        with soft_actor.seeded_torch(3):
-            torch.rand(2)
-            raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError, match="stop"):
-        fail()
-    assert torch.equal(before, torch.get_rng_state())
-
-
 def test_the_density_is_stable_baselines_own() -> None:
     """What weights are made of is what PPO's policy says, but for the slope of the tangent."""
     learner, rng = actor(2), np.random.default_rng(0)
     states, actions = episodes(learner.policy(), 5, rng)
-    units = learner.frame
+    units = learner.units
     inputs = units.inputs(states[:, :-1], np.arange(HORIZON)).reshape(-1, 2)
     numbers = units.to_gaussian(actions).reshape(-1, 1)
     with torch.no_grad():
