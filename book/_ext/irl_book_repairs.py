@@ -14,6 +14,8 @@ And of the time that building takes:
   pages beyond the contents, those of the sources above all, share what is the same in a folder.
 * autodoc looks for comments on attributes in the sources of all base classes, and so tokenizes half
   of torch and matplotlib; the book shows none of what its classes inherit.
+* Python's collector of cycles walks over all trees of all pages, again and again, and finds next to
+  nothing; it comes a hundred times more seldom.
 * Jupyter Book has no option for Sphinx's own number of processes.  Two extensions do not say
   whether pages may be read side by side, and sphinx-proof not how what was read is brought
   together: none of them keeps anything of a page, but for sphinx-proof's list, which it merges.
@@ -21,6 +23,7 @@ And of the time that building takes:
 
 from __future__ import annotations
 
+import gc
 import os
 import posixpath
 import re
@@ -39,6 +42,7 @@ from sphinx_proof.domain import ProofDomain
 
 DEPRECATED = 'role="doc-biblioentry"'
 UNDERSTOOD = 'role="listitem"'
+COLLECTED = 70_000  # objects that have come and not gone before cycles are looked for
 UNDECLARED = ("sphinx_jupyterbook_latex", "sphinx_multitoc_numbering")
 REPEATED = re.compile(r' id="(?:exercise|solution|proof)-content"')
 
@@ -130,5 +134,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for name in ("docutils", "plaintext"):
         register_plugin("pybtex.backends", name, find_plugin("pybtex.backends", name), force=True)
     read_own_sources_alone()
+    gc.set_threshold(COLLECTED)
     app.connect("builder-inited", work_side_by_side)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
