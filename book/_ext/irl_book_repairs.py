@@ -119,6 +119,14 @@ def read_own_sources_alone() -> None:
     ModuleAnalyzer.for_module = classmethod(own)
 
 
+def forget_other_sources(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Take from viewcode's list the modules that have no page, which its index would link to."""
+    modules: dict[str, Any] = getattr(env, "_viewcode_modules", {})
+    for name in [name for name, entry in modules.items() if not entry]:
+        del modules[name]
+    return []
+
+
 def work_side_by_side(app: Sphinx) -> None:
     """Read and write pages in as many processes as there are cores."""
     app.parallel = max(app.parallel, os.cpu_count() or 1)
@@ -134,6 +142,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for name in ("docutils", "plaintext"):
         register_plugin("pybtex.backends", name, find_plugin("pybtex.backends", name), force=True)
     read_own_sources_alone()
+    app.connect("env-updated", forget_other_sources)
     gc.set_threshold(COLLECTED)
     app.connect("builder-inited", work_side_by_side)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
