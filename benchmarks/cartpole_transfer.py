@@ -15,7 +15,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import sparse
 
 from benchmarks.running.harness import Row
@@ -53,11 +52,11 @@ def run(
     episodes: int = 30,
     networks: int = 3,
     sizes: tuple[int, int, int, int] = (9, 9, 13, 13),
-    epochs: int = 60,
+    iterations: int = 60,
 ) -> list[Row]:
     """One row for each changed value: how long each side balances, of 500 steps."""
     demos = demonstrations.shipped("cartpole_expert")
-    copies = [copy_of(demos, seed, epochs) for seed in range(networks)]
+    copies = [copy_of(demos, seed, iterations) for seed in range(networks)]
     grid = Grid(sizes)
     rewards = {"reward": recovered(grid, demos), "by_hand": by_hand(grid)}
     rows = []
@@ -75,10 +74,11 @@ def run(
     return rows
 
 
-def copy_of(demos: demonstrations.Demonstrations, seed: int, epochs: int) -> Policy:
+def copy_of(demos: demonstrations.Demonstrations, seed: int, iterations: int) -> Policy:
     """A cloned network, acting greedily."""
-    rng = torch.Generator().manual_seed(seed)
-    found = behavior_cloning.clone_network(worlds.cartpole(), demos, rng, epochs=epochs)
+    found = behavior_cloning.clone_network(
+        worlds.cartpole(), demos, seed=seed, max_iterations=iterations
+    )
     return lambda observation, _: found.policy.act(observation)
 
 

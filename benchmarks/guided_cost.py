@@ -271,14 +271,11 @@ def cloned(problem: Problem, seed: int) -> dict[str, Any]:
     """Behaviour cloning with its default settings, and a Gaussian of learned width."""
     import warnings
 
-    import torch
-
     from irl_lib.behavior_cloning import clone_network
 
     with warnings.catch_warnings(record=True):  # a fixed budget: it may say it isn't done
         warnings.simplefilter("always")
-        rng = torch.Generator().manual_seed(seed)
-        copy = clone_network(problem.env, problem.demos, rng, l2=L2).policy
+        copy = clone_network(problem.env, problem.demos, seed=seed, l2=L2).policy
     low, high = problem.env.action_space.low, problem.env.action_space.high
     return {"final": worth(problem.env, lambda seen, rng: np.clip(copy.act(seen, rng), low, high))}
 

@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from irl_lib.demonstrations import spaces
-from irl_lib.demonstrations.entries import check_indices
 from irl_lib.mdp import MDP, check_mdp
 from irl_lib.support.checks import (
     Array,
     as_array,
     check_array,
     check_count,
+    check_indices,
     check_numbers,
     check_real,
     check_rng,

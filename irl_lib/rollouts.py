@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from inspect import Parameter, signature
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from irl_lib.support.checks import (
     Array,
     check_count,
     check_distribution,
-    check_flag,
     check_real,
     check_type,
+    check_whole_seed,
 )
 from irl_lib.support.draws import draw
 from irl_lib.support.progress import counted
@@ -35,20 +35,12 @@ OLD_GYM = (
 )
 
 
-class Episode(NamedTuple):
-    """One episode: a state more than actions and rewards."""
-
-    states: list[Any]
-    actions: list[Any]
-    rewards: list[float]
-    terminated: bool
-
-
 def rollout(
     env: Any,
     policy: Any,
     n: int,
     seed: int,
+    *,
     max_steps: int | None = None,
     progress: bool = False,
 ) -> Demonstrations:
@@ -94,18 +86,13 @@ def rollout(
         True
     """
     check_environment(env)
-    check_flag("progress", progress)
-    act, source = _as_function(env, policy), check_episode_seed(seed)
+    act, source = _as_function(env, policy), check_whole_seed(seed)
     limit, count = episode_limit(env, max_steps), check_count("n", n)
-    numbers_of = counted("rollout", "episodes", count, shown=progress)
-    episodes = [_episode(env, act, source, i, limit) for i in numbers_of]
-    return Demonstrations(
-        [np.array(each.states) for each in episodes],
-        [np.array(each.actions) for each in episodes],
-        [each.terminated for each in episodes],
-        rewards=[each.rewards for each in episodes],
-        environment=getattr(getattr(env, "spec", None), "id", None),
-    )
+    passed = counted("rollout", "episodes", count, shown=progress)
+    episodes = [_episode(env, act, source, i, limit) for i in passed]
+    states, actions, rewards, terminated = zip(*episodes, strict=True)
+    name = getattr(getattr(env, "spec", None), "id", None)
+    return Demonstrations(states, actions, terminated, rewards=rewards, environment=name)
 
 
 def returns(demos: Demonstrations, discount: float = 1.0) -> Array:
@@ -125,31 +112,29 @@ def returns(demos: Demonstrations, discount: float = 1.0) -> Array:
     return np.array([paid @ gamma ** np.arange(len(paid)) for paid in demos.rewards])
 
 
-def _episode(env: Any, policy: Policy, seed: int, i: int, limit: int) -> Episode:
+def _episode(env: Any, policy: Policy, seed: int, i: int, limit: int) -> tuple[Any, ...]:
+    """States, actions, rewards of one episode, and whether it terminated."""
     of_environment, of_policy = np.random.SeedSequence(seed, spawn_key=(i,)).spawn(2)
     rng = np.random.default_rng(of_policy)
-    seen_in, chosen_from = env.observation_space, env.action_space
     if hasattr(policy, "start"):
         policy.start()
     begun = env.reset(seed=int(of_environment.generate_state(1)[0]))
     observation, _ = _answer("reset", begun, "observation, info")
-    states = [_seen(seen_in, observation, i, 0)]
-    actions: list[Any] = []
-    rewards: list[float] = []
-    terminated = False
+    states, actions, rewards = [_seen(env, observation, i, 0)], [], []
     for t in range(limit):
-        action, recorded = _chosen(chosen_from, policy(observation, rng), i, t)
-        actions.append(recorded)
+        action, recorded = _chosen(env.action_space, policy(observation, rng), i, t)
         observation, reward, terminated, truncated, _ = _answer("step", env.step(action), STEP)
-        states.append(_seen(seen_in, observation, i, t + 1))
+        actions.append(recorded)
+        states.append(_seen(env, observation, i, t + 1))
         rewards.append(_paid(reward, i, t))
         if terminated or truncated:
             break
-    return Episode(states, actions, rewards, bool(terminated))
+    return np.array(states), np.array(actions), rewards, bool(terminated)
 
 
-def _seen(space: Any, observation: Any, i: int, t: int) -> Any:
+def _seen(env: Any, observation: Any, i: int, t: int) -> Any:
     """What is recorded, a copy in double precision of a vector, since some reuse their buffer."""
+    space = env.observation_space
     try:
         return spaces.entry("observation", space, observation)
     except ValueError as error:
@@ -163,15 +148,16 @@ def _chosen(space: Any, action: Any, i: int, t: int) -> tuple[Any, Any]:
     """What the environment gets, in its own precision, and what is recorded."""
     try:
         recorded = spaces.entry("action", space, action)
-        if spaces.is_numbered(space):
-            return recorded, recorded
-        if spaces.outside(spaces.flat("env.action_space", space), recorded[None])[0]:
+        vector = None if spaces.is_numbered(space) else recorded[None]
+        if vector is not None and spaces.outside(spaces.flat("action_space", space), vector)[0]:
             raise ValueError("it is out of bounds")
     except ValueError as error:
         raise ValueError(
             f"episode {i}, step {t}: the policy returned the action {action!r}; "
             f"env.action_space is {space}"
         ) from error
+    if vector is None:
+        return recorded, recorded
     if not hasattr(space, "low"):
         return deepcopy(action), recorded
     exact = np.asarray(action).astype(space.dtype)
@@ -199,15 +185,16 @@ def _paid(reward: Any, i: int, t: int) -> float:
 
 def _as_function(env: Any, policy: Any) -> Policy:
     """The policy; a table becomes a function that draws from the row of the state."""
+    function: Policy = policy
     if not callable(policy) or hasattr(policy, "forward"):  # as torch's modules have
         if hasattr(policy, "act"):
-            act: Policy = policy.act
-            return act
-        if "deterministic" in _parameters(getattr(policy, "predict", None)):
-            return _Predictor(policy)
-    if callable(policy):
-        function: Policy = policy
-        return function
+            function = policy.act
+        elif "deterministic" in _parameters(getattr(policy, "predict", None)):
+            function = _Predictor(policy)
+    return function if callable(function) else _from_table(env, policy)
+
+
+def _from_table(env: Any, policy: Any) -> Policy:
     states, actions = env.observation_space, env.action_space
     numbered = spaces.is_numbered(states) and spaces.is_numbered(actions)
     if not numbered or not hasattr(policy, "__len__"):
@@ -216,11 +203,7 @@ def _as_function(env: Any, policy: Any) -> Policy:
             f"predict{', or a table' * numbered}), as env has the spaces {states}, {actions}"
         )
     table = check_distribution("policy", policy, (int(states.n), int(actions.n)))
-
-    def choose(observation: Any, rng: np.random.Generator) -> int:
-        return int(actions.start) + int(draw(table[int(observation) - int(states.start)], rng))
-
-    return choose
+    return lambda seen, rng: int(actions.start + draw(table[int(seen) - int(states.start)], rng))
 
 
 def _parameters(function: Any) -> Mapping[str, Parameter]:
@@ -285,14 +268,3 @@ def episode_limit(env: Any, max_steps: int | None, name: str = "max_steps") -> i
     if not own:
         raise ValueError(f"{name} is None and env has no limit of its own; expected a number")
     return int(min(own))
-
-
-def check_episode_seed(seed: Any) -> int:
-    """``seed`` as a whole number >= 0.
-
-    Raises:
-        ValueError: when it is something else.
-    """
-    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; expected a whole number >= 0")
-    return int(seed)

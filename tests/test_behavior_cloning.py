@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import logsumexp
 
-from irl_lib import behavior_cloning, demonstrations, metrics, rollouts, worlds
-from irl_lib.behavior_cloning import NetworkCloneResult, clone, clone_network
+from irl_lib import ConvergenceWarning, demonstrations, metrics, rollouts, worlds
+from irl_lib.behavior_cloning import NetworkCloneResult, clone, clone_network, network
 from irl_lib.demonstrations import Demonstrations, spaces
 from irl_lib.mdp import MDP
 from irl_lib.networks import PolicyNet
@@ -23,21 +23,17 @@ from strategies import Problem, problems
 gymnasium = pytest.importorskip("gymnasium")
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def shown(problem: Problem, n: int = 6) -> Demonstrations:
     mdp = problem.mdp
     length = None if mdp.horizon or mdp.episodic else 7
     return demonstrations.sample(mdp, problem.policy(), n, problem.rng, length)
 
 
-def train(*args: Any, **kwargs: Any) -> NetworkCloneResult:
+def train(*args: Any, seed: int = 0, **kwargs: Any) -> NetworkCloneResult:
     """The result, with every warning an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return clone_network(*args, **kwargs)
+        return clone_network(*args, seed=seed, **kwargs)
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -49,7 +45,7 @@ def test_the_table_is_counts_divided_by_counts(problem: Problem, smoothing: floa
     mdp, demos = problem.mdp, shown(problem)
     if demos.n_steps == 0:
         return
-    found = clone(mdp, demos, smoothing)
+    found = clone(mdp, demos, smoothing=smoothing)
     for s in range(mdp.n_states):
         here = [int(a) for x, u in demos for i, a in enumerate(u) if x[i] == s]
         assert bool(found.seen[s]) == bool(here)
@@ -86,20 +82,21 @@ def test_no_policy_makes_the_demonstrations_likelier(problem: Problem) -> None:
 
 
 @settings(max_examples=40)
-@given(problems(finite=True))
-def test_a_policy_of_time_is_a_table_for_each_step(problem: Problem) -> None:
+@given(problems(), st.sampled_from([0.0, 0.5]))
+def test_the_certificate_is_the_gradient_in_the_logits(problem: Problem, smoothing: float) -> None:
+    """Which torch, too, finds to be zero, of the mean log-likelihood."""
     mdp, demos = problem.mdp, shown(problem)
-    found = clone(mdp, demos, stationary=False)
-    step = demos.steps()
-    assert found.policy.shape == (mdp.horizon, mdp.n_states, mdp.n_actions)
-    for t in range(mdp.horizon or 0):
-        now = step.time == t
-        for s in np.unique(step.state[now]):
-            chosen = step.action[now & (step.state == s)]
-            shares = np.bincount(chosen, minlength=mdp.n_actions) / len(chosen)
-            np.testing.assert_allclose(found.policy[t, s], shares, atol=1e-12)
-    assert found.log_likelihood >= clone(mdp, demos).log_likelihood - 1e-12
-    assert found.counts.sum() == demos.n_steps
+    if demos.n_steps == 0:
+        return
+    found = clone(mdp, demos, smoothing=smoothing)
+    assert found.converged
+    assert found.certificate["gradient"] < 1e-15
+    assert found.history == {}
+    weights = torch.tensor(found.counts + smoothing)
+    logits = torch.tensor(np.log(np.maximum(found.policy, 1e-300)), requires_grad=True)
+    loss = (weights * torch.log_softmax(logits, dim=1)).sum() / weights.sum()
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert float(gradient.norm()) < 1e-14
 
 
 @settings(max_examples=40)
@@ -122,7 +119,7 @@ def test_the_table_converges_to_the_expert() -> None:
     found = clone(world.mdp, demos)
     deviation = np.sqrt(expert * (1 - expert) / found.counts.sum(axis=1, keepdims=True))
     assert (np.abs(found.policy - expert) < 4.5 * deviation).all()
-    np.testing.assert_allclose(clone(world.mdp, demos, 1e9).policy, 1 / 3, atol=1e-4)
+    np.testing.assert_allclose(clone(world.mdp, demos, smoothing=1e9).policy, 1 / 3, atol=1e-4)
 
 
 def test_the_dynamics_are_not_looked_at() -> None:
@@ -138,7 +135,6 @@ def test_the_dynamics_are_not_looked_at() -> None:
     [
         ({"smoothing": -0.1}, "smoothing is -0.1"),
         ({"smoothing": np.nan}, "smoothing is nan"),
-        ({"stationary": False}, "stationary is False, but horizon is None"),
         ({"demos": Demonstrations([[0]], [[]])}, "demos have no steps"),
         ({"demos": Demonstrations([[0, 3]], [[1]])}, "impossible"),
         ({"demos": Demonstrations([[0, 9]], [[1]])}, "there are states 0 to 3"),
@@ -160,7 +156,7 @@ def test_a_network_on_one_hot_states_reaches_the_table() -> None:
     expert = rng.dirichlet(np.full(3, 0.7), size=6)
     demos = demonstrations.sample(world.mdp, expert, 30, rng)
     table = clone(world.mdp, demos)
-    found = train(world.mdp, demos, generator(), epochs=300, batch=None, learning_rate=0.02)
+    found = train(world.mdp, demos, max_iterations=300, batch=None, learning_rate=0.02)
     assert table.log_likelihood - 1e-3 < found.log_likelihood <= table.log_likelihood + 1e-6
     learned = found.policy.probabilities(np.eye(6))
     often = table.counts.sum(axis=1) > 10
@@ -172,7 +168,7 @@ def test_a_clone_of_a_perfect_walk_over_numbered_states_walks_it() -> None:
     way = {0: 1, 4: 1, 8: 2, 9: 1, 13: 2, 14: 2}
     demos = rollouts.rollout(env, lambda observation, rng: way[observation], 20, seed=0)
     assert (rollouts.returns(demos) == 1.0).all()
-    fit = train(env, demos, generator(), epochs=150, learning_rate=0.03)
+    fit = train(env, demos, max_iterations=150, learning_rate=0.03)
     assert fit.log_likelihood > -1e-3
     likely = rollouts.rollout(env, lambda observation, rng: fit.policy.act(observation), 20, 1)
     for walked in (
@@ -194,7 +190,14 @@ def test_a_clone_over_numbered_states_is_the_table(problem: Problem) -> None:
         return
     table = clone(mdp, demos, smoothing=0.0)
     policy = clone_network(
-        mdp, demos, generator(), (), epochs=150, batch=None, learning_rate=0.2, tolerance=1e3
+        mdp,
+        demos,
+        seed=0,
+        hidden=(),
+        max_iterations=150,
+        batch=None,
+        learning_rate=0.2,
+        tolerance=1e3,
     ).policy
     often = table.counts.sum(axis=1) > 5
     found = policy.probabilities(np.arange(mdp.n_states))
@@ -211,7 +214,7 @@ def test_a_clone_over_several_numbers_sees_each_of_them() -> None:
     hot = spaces.entries("states", digits, seen)
     demos = Demonstrations([hot], [(seen[:-1, 0] == seen[:-1, 1]).astype(int)])
     env = (digits, gymnasium.spaces.Discrete(2))
-    policy = train(env, demos, generator(), epochs=100, learning_rate=0.02, tolerance=1.0).policy
+    policy = train(env, demos, max_iterations=100, learning_rate=0.02, tolerance=1.0).policy
     for pair in np.ndindex(3, 3):
         assert policy.act(np.array(pair)) == (pair[0] == pair[1])
         assert policy.act(list(pair)) == (pair[0] == pair[1])
@@ -227,13 +230,13 @@ def test_the_actions_of_a_gaussian_clone_stay_in_bounds() -> None:
         return 2.0 * np.sign(observation[2:]) if observation[2] else np.ones(1)
 
     demos = rollouts.rollout(env, swing, 3, seed=0)
-    fit = train(env, demos, generator(), epochs=20, tolerance=9.0)
+    fit = train(env, demos, max_iterations=20, tolerance=9.0)
     for policy in (fit.policy.act, fit.policy):
         acted = np.concatenate(rollouts.rollout(env, policy, 2, seed=1).actions)
         assert (np.abs(acted) <= 2.0).all()
         assert (np.abs(acted) == 2.0).mean() > 0.2
     seen, rng = demos.states[0][0], np.random.default_rng(0)
-    free = PolicyNet(3, generator(), action_size=1, centre=fit.policy.centre.numpy())
+    free = PolicyNet(3, torch.Generator(), action_size=1, centre=fit.policy.centre.numpy())
     free.load_state_dict(fit.policy.state_dict())
     for _ in range(50):  # the same draw, clipped
         state = rng.bit_generator.state
@@ -246,7 +249,7 @@ def test_actions_have_the_shape_of_their_box() -> None:
     square = gymnasium.spaces.Box(-1.0, 1.0, (2, 2))
     rng = np.random.default_rng(0)
     demos = Demonstrations([rng.normal(size=(31, 3))], [rng.uniform(-1, 1, (30, 4))])
-    policy = train((BOX, square), demos, generator(), epochs=5, tolerance=9.0).policy
+    policy = train((BOX, square), demos, max_iterations=5, tolerance=9.0).policy
     for _ in range(20):
         action = policy.act(np.zeros(3), rng)
         assert action.shape == (2, 2)
@@ -274,7 +277,7 @@ def test_a_linear_gaussian_is_least_squares(sd: float | None) -> None:
     inputs = np.column_stack([step.state, np.ones(len(step.state))])
     best = inputs @ np.linalg.lstsq(inputs, step.action, rcond=None)[0]
     found = train(
-        (BOX, ACTIONS), demos, generator(), (), sd, epochs=800, batch=None, learning_rate=0.03
+        (BOX, ACTIONS), demos, hidden=(), sd=sd, max_iterations=800, batch=None, learning_rate=0.03
     )
     with torch.no_grad():
         mean = found.policy(torch.tensor(step.state, dtype=torch.float32)).numpy()
@@ -296,8 +299,9 @@ def test_l2_shrinks_the_weights_as_ridge_regression_does() -> None:
     one = gymnasium.spaces.Box(-np.inf, np.inf, (1,))
     u, y = x[:-1, 0], demos.actions[0][:, 0]
     z = (u - u.mean()) / u.std()
+    linear = {"hidden": (), "sd": 1.0, "max_iterations": 600, "batch": None, "learning_rate": 0.03}
     for l2 in (0.0, 0.5):
-        found = train((one, one), demos, generator(), (), 1.0, l2, 600, None, learning_rate=0.03)
+        found = train((one, one), demos, **linear, l2=l2)
         weight, bias = (each.item() for each in found.policy.body.parameters())
         np.testing.assert_allclose(bias, y.mean(), rtol=1e-3)
         np.testing.assert_allclose(weight, np.mean(z * (y - y.mean())) / (1.0 + l2), rtol=1e-3)
@@ -307,14 +311,14 @@ def test_the_same_seed_gives_the_same_result_and_global_state_stays() -> None:
     demos = regression()
     before = torch.get_rng_state()
     both = [
-        train((BOX, ACTIONS), demos, generator(4), epochs=20, validation=0.25, tolerance=9.0)
+        train((BOX, ACTIONS), demos, seed=4, max_iterations=20, validation=0.25, tolerance=9.0)
         for _ in range(2)
     ]
     assert torch.equal(torch.get_rng_state(), before)
     for name in ("log_likelihood", "validation_log_likelihood"):
         np.testing.assert_array_equal(both[0].history[name], both[1].history[name])
         assert both[0].history[name].shape == (20,)
-    other = train((BOX, ACTIONS), demos, generator(5), epochs=20, tolerance=9.0)
+    other = train((BOX, ACTIONS), demos, seed=5, max_iterations=20, tolerance=9.0)
     assert other.log_likelihood != both[0].log_likelihood
     assert "validation_log_likelihood" not in other.history
 
@@ -322,11 +326,10 @@ def test_the_same_seed_gives_the_same_result_and_global_state_stays() -> None:
 def test_validation_holds_out_whole_trajectories() -> None:
     """Trajectories that are told apart by a constant: none is on both sides."""
     for seed in range(5):
-        rng = generator(seed)
+        rng = torch.Generator().manual_seed(seed)
         mark = [np.full((4, 1), float(i)) for i in range(10)]
         demos = Demonstrations(mark, [[0, 1, 0]] * 10)
-        kept, held_out = behavior_cloning._split(demos, 0.3, rng)
-        assert held_out is not None
+        kept, held_out = network._split(demos, 0.3, rng).values()
         marks = [{float(x[0, 0]) for x in part.states} for part in (kept, held_out)]
         assert [len(each) for each in marks] == [7, 3]
         assert not marks[0] & marks[1]
@@ -339,8 +342,8 @@ def test_validation_shows_what_memory_cannot_do() -> None:
     states = [rng.normal(size=(11, 3)) for _ in range(12)]
     demos = Demonstrations(states, [rng.integers(2, size=10) for _ in range(12)])
     spaces = (BOX, gymnasium.spaces.Discrete(2))
-    options = {"epochs": 300, "learning_rate": 0.01, "validation": 0.5, "tolerance": 9.0}
-    history = train(spaces, demos, generator(), **options).history
+    options = {"max_iterations": 300, "learning_rate": 0.01, "validation": 0.5, "tolerance": 9.0}
+    history = train(spaces, demos, **options).history
     assert history["log_likelihood"][-1] > np.log(0.5) + 0.2
     assert history["validation_log_likelihood"][-1] < np.log(0.5) - 0.2
     assert history["validation_log_likelihood"].argmax() < 200  # the last is not the best
@@ -351,9 +354,8 @@ def test_the_last_parameters_are_kept() -> None:
     found = train(
         (BOX, ACTIONS),
         demos,
-        generator(),
         sd=0.1,
-        epochs=40,
+        max_iterations=40,
         learning_rate=0.1,
         batch=4,
         tolerance=1e9,
@@ -366,13 +368,23 @@ def test_the_last_parameters_are_kept() -> None:
     assert now < found.history["log_likelihood"].max()
 
 
-def test_too_few_epochs_are_said_so() -> None:
-    with pytest.warns(RuntimeWarning, match="more epochs would change"):
-        found = clone_network((BOX, ACTIONS), regression(), generator(), epochs=2)
+def test_too_few_passes_are_said_so() -> None:
+    with pytest.warns(ConvergenceWarning, match="more passes would change") as said:
+        found = clone_network((BOX, ACTIONS), regression(), seed=0, max_iterations=2)
+    assert said[0].filename == __file__
     assert not found.converged
     assert "more than the tolerance" in found.message
-    with pytest.warns(RuntimeWarning, match="more epochs"):
-        assert not clone_network((BOX, ACTIONS), regression(), generator(), epochs=1).converged
+    history = found.history["log_likelihood"]
+    assert found.certificate == {"change": abs(history[1] - history[0])}
+    with pytest.warns(ConvergenceWarning, match="more passes"):
+        found = clone_network((BOX, ACTIONS), regression(), seed=0, max_iterations=1)
+    assert not found.converged
+    assert 0.01 < found.certificate["change"] < np.inf
+    assert repr(found) == f"NetworkCloneResult(not converged, 1 iterations, {change_of(found)})"
+
+
+def change_of(found: NetworkCloneResult) -> str:
+    return f"change {found.certificate['change']:.2g}"
 
 
 def test_an_environment_names_its_spaces() -> None:
@@ -380,7 +392,7 @@ def test_an_environment_names_its_spaces() -> None:
     rng = np.random.default_rng(0)
     states = [rng.normal(size=(51, 4)) for _ in range(4)]
     demos = Demonstrations(states, [(x[:-1, 2] > 0.0).astype(int) for x in states])
-    found = train(env, demos, generator(), epochs=150, learning_rate=0.01)
+    found = train(env, demos, max_iterations=150, learning_rate=0.01)
     assert found.log_likelihood > -0.15
     assert found.policy.act(np.array([0.0, 0.0, 1.0, 0.0])) == 1
     assert found.policy.act(np.array([0.0, 0.0, -1.0, 0.0])) == 0
@@ -391,7 +403,7 @@ def test_a_constant_observation_is_not_blown_up() -> None:
     states = rng.normal(size=(201, 3)) * [1.0, 0.0, 1.0] + [0.0, 7.0, 0.0]
     demos = Demonstrations([states], [(states[:-1, 0] > 0).astype(int)])
     spaces = (BOX, gymnasium.spaces.Discrete(2))
-    policy = train(spaces, demos, generator(), epochs=60, tolerance=1.0).policy
+    policy = train(spaces, demos, max_iterations=60, tolerance=1.0).policy
     assert policy.scale[1] == 1.0
     near = policy.probabilities([[2.0, 7.0, 0.0], [2.0, 7.001, 0.0]])
     np.testing.assert_allclose(near[0], near[1], atol=1e-3)
@@ -413,8 +425,9 @@ DISCRETE = gymnasium.spaces.Discrete(2)
         ),
         ({"env": (gymnasium.spaces.Discrete(4, start=1), DISCRETE)}, "whole numbers from 0 on"),
         ({"env": worlds.chain(4).mdp}, "states are vectors"),
-        ({"rng": np.random.default_rng(0)}, "expected a torch.Generator"),
-        ({"epochs": 0}, "epochs is 0"),
+        ({"seed": np.random.default_rng(0)}, "seed is Generator.*; expected a whole number"),
+        ({"seed": -1}, "seed is -1"),
+        ({"max_iterations": 0}, "max_iterations is 0"),
         ({"batch": 2.5}, "batch is 2.5"),
         ({"l2": -1.0}, "l2 is -1.0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
@@ -427,16 +440,16 @@ DISCRETE = gymnasium.spaces.Discrete(2)
     ],
 )
 def test_bad_arguments_of_networks_are_named(arguments: dict[str, Any], message: str) -> None:
-    good = {"env": (BOX, ACTIONS), "demos": regression(), "rng": generator()}
+    good = {"env": (BOX, ACTIONS), "demos": regression(), "seed": 0}
     with pytest.raises(ValueError, match=message):
         clone_network(**(good | arguments))
 
 
 def test_states_beyond_the_mdp_are_refused() -> None:
     with pytest.raises(ValueError, match=r"entry 9.*Discrete\(4\)"):
-        clone_network(worlds.chain(4).mdp, Demonstrations([[0, 9]], [[1]]), generator())
+        clone_network(worlds.chain(4).mdp, Demonstrations([[0, 9]], [[1]]), seed=0)
 
 
 def test_training_that_leaves_the_finite_numbers_is_an_error() -> None:
     with pytest.raises(ValueError, match="learning_rate 1e\\+30 is too high"):
-        clone_network((BOX, ACTIONS), regression(), generator(), epochs=5, learning_rate=1e30)
+        clone_network((BOX, ACTIONS), regression(), seed=0, max_iterations=5, learning_rate=1e30)

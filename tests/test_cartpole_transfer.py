@@ -65,7 +65,7 @@ def test_the_reward_by_hand_minds_falling_alone() -> None:
 def test_a_small_run_has_a_row_for_each_value() -> None:
     sweeps = {"force": (10.0,), "pole_length": (2.0,)}
     with pytest.warns(RuntimeWarning, match="the log-likelihood last changed"):
-        rows = cartpole_transfer.run(sweeps, 1, 1, (3, 3, 5, 5), epochs=3)
+        rows = cartpole_transfer.run(sweeps, 1, 1, (3, 3, 5, 5), iterations=3)
     assert [(row["changed"], row["value"]) for row in rows] == [
         ("force", 10.0),
         ("pole length", 2.0),

@@ -11,12 +11,12 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatten
 from gymnasium.vector.utils import concatenate, create_empty_array
 from minari.data_collector import EpisodeBuffer
 
+import irl_lib
 from irl_lib import behavior_cloning, demonstrations, rollouts
 from irl_lib.demonstrations import Demonstrations
 
@@ -113,7 +113,7 @@ def test_the_data_set_has_minaris_layout() -> None:
 
 def test_episodes_of_an_environment_go_there_and_back() -> None:
     env = gymnasium.make("FrozenLake-v1", is_slippery=False)
-    demos = demonstrations.from_gymnasium(env, np.full((16, 4), 0.25), 6, seed=0)
+    demos = rollouts.rollout(env, np.full((16, 4), 0.25), 6, seed=0)
     place = (env.observation_space, env.action_space)
     store(demos, "test/lake-v0", *place, env=env, eval_env=env)
     found = demonstrations.from_minari("test/lake-v0", *place)
@@ -187,7 +187,7 @@ def test_a_clone_of_a_data_set_acts_on_what_the_environment_returns() -> None:
     assert demos.state_width == 5
     env = (place, spaces.Discrete(2))
     fit = behavior_cloning.clone_network(
-        env, demos, torch.Generator().manual_seed(0), epochs=60, learning_rate=0.01, tolerance=1.0
+        env, demos, seed=0, max_iterations=60, learning_rate=0.01, tolerance=1.0
     )
     for first, second in np.ndindex(2, 2):
         at = np.array([0.3], dtype=np.float32)
@@ -333,7 +333,7 @@ def test_the_shipped_expert_is_gymnasiums_cartpole() -> None:
 
 
 def test_it_is_small() -> None:
-    folder = Path(demonstrations.__file__).parent / "data"
+    folder = Path(irl_lib.__file__).parent / "data"
     assert (folder / "cartpole_expert.npz").stat().st_size < 300_000
 
 

@@ -289,7 +289,10 @@ BAD_VECTORS: list[tuple[dict[str, Any], str]] = [
     ({"states": [np.zeros((2, 2), dtype=complex)]}, "entries of type complex128"),
     ({"states": [np.zeros((3, 2))]}, r"states\[0\] has 3 entries and actions\[0\] has 1"),
     ({"actions": [[[np.nan]]]}, r"actions\[0\] is nan at index \(0, 0\)"),
-    ({"actions": [[0.5]]}, r"actions\[0\] has entries of type float64 and one axis"),
+    (
+        {"actions": [[0.5]]},
+        r"actions\[0\] has shape \(1,\) and entries of type float64; expected whole",
+    ),
     (
         {"states": [*VECTORS, [[0.0], [1.0]]], "actions": [[0], [0]]},
         r"states\[1\] has vectors of length 1; states\[0\] has vectors of length 2: expected the",
@@ -382,7 +385,7 @@ BAD: list[tuple[tuple[Any, ...], str]] = [
     (([], []), "states and actions have 0 and 0 trajectories; expected .* at least one"),
     (([[0, 1]], []), "states and actions have 1 and 0 trajectories"),
     (([[0]], [[0]]), r"states\[0\] has 1 entries and actions\[0\] has 1; expected one state more"),
-    (([[0, 1.5]], [[0]]), r"states\[0\] has entries of type float64 and one axis; expected"),
+    (([[0, 1.5]], [[0]]), r"states\[0\] has shape \(2,\) and entries of type float64; expected"),
     (([[0, -1]], [[0]]), r"states\[0\] has the entry -1; expected whole numbers from 0"),
     (
         ([np.array([0, 2**63], dtype=np.uint64)], [[0]]),
@@ -393,7 +396,7 @@ BAD: list[tuple[tuple[Any, ...], str]] = [
     (([[0, 1]], [[True]]), r"actions\[0\] has entries of type bool; expected whole numbers"),
     (([[[0, 1]]], [[0]]), r"states\[0\] has shape \(1, 2\) and entries of type int64; expected"),
     (([[[0, 1], [0]]], [[0]]), r"states\[0\] is no array of numbers"),
-    (([0, 1], [0]), r"states\[0\] has shape \(\) and entries of type int64; expected one"),
+    (([0, 1], [0]), r"states\[0\] has shape \(\) and entries of type int64; expected whole"),
     ((None, None), "states is None; expected a sequence of trajectories"),
     (([[0, 1]], [[0]], [True, False]), r"terminated has type bool and shape \(2,\); expected a"),
     (([[0, 1]], [[0]], 1), "terminated has type int64 and shape"),

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+import irl_lib
 from irl_lib import max_ent, planning, worlds
 from irl_lib.mdp import MDP, add_product, enumerate_policies, enumerate_trajectories, feature_matrix
 from irl_lib.support.checks import Array
@@ -415,6 +416,23 @@ def test_products_stay_within_their_rows() -> None:
     for first, rows in ((-1, 2), (6, 3), (8, 1), (0, 9)):
         with pytest.raises(ValueError, match=f"no more than the 8 rows from {first} on"):
             add_product(mdp.matrix, np.ones(4), np.zeros(rows), first)
+
+
+def test_without_scipys_kernel_products_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose name is not public, and may go."""
+    assert irl_lib.mdp.csr_matvec is not None  # else all of it is slower
+    world = worlds.random_mdp(30, 3, 2, seed=0, horizon=9)
+    x, rows = np.random.default_rng(0).random(30), np.arange(50.0)
+    expected, plan = world.mdp.expect(x), planning.soft_value_iteration(world.mdp, world.reward)
+    add_product(world.mdp.matrix, x, wanted := rows.copy(), 40)
+    monkeypatch.setattr(irl_lib.mdp, "csr_matvec", None)
+    add_product(world.mdp.matrix, x, found := rows.copy(), 40)
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+    np.testing.assert_allclose(world.mdp.expect(x), expected, rtol=1e-14)
+    again = planning.soft_value_iteration(world.mdp, world.reward)
+    np.testing.assert_allclose(again.v, plan.v, rtol=1e-13)
+    with pytest.raises(ValueError, match="no more than the 90 rows from 41 on"):
+        add_product(world.mdp.matrix, x, rows, 41)
 
 
 def test_products_take_numbers_of_other_kinds() -> None:

@@ -74,8 +74,9 @@ BAD_MEMBERS: list[tuple[Any, Any, str]] = [
     (spaces.Tuple([PLACE, PAIR]), ([0.0, 0.0],), "no member of Tuple"),
     (PLACE, [0.0, np.inf], "every entry has to be finite"),
     (spaces.Box(0, 2**62, (1,), np.int64), [2**53 + 1], r"from 2\*\*53"),
-    (spaces.Discrete(3), 3, r"state is 3; expected a whole number of Discrete\(3\)"),
-    (spaces.Discrete(3), 1.0, "expected a whole number"),
+    (spaces.Discrete(3), 3, r"state is 3, no member of Discrete\(3\): expected whole .* 0 to 2"),
+    (spaces.Discrete(3), 1.0, "expected whole numbers"),
+    (spaces.Discrete(3, start=-1), 2, "expected whole numbers from -1 to 1"),
 ]
 
 
@@ -83,6 +84,13 @@ BAD_MEMBERS: list[tuple[Any, Any, str]] = [
 def test_what_is_no_member_is_named(space: Any, member: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ours.entry("state", space, member)
+
+
+@pytest.mark.parametrize("numbers", [[0, 3], [0.0], [[0]], 0, ["0"]])
+def test_whole_numbers_of_a_space_are_kept_and_others_named(numbers: Any) -> None:
+    np.testing.assert_array_equal(ours.entries("states", spaces.Discrete(3), [0, 2]), [0, 2])
+    with pytest.raises(ValueError, match=r"states are no members of Discrete.*: expected whole"):
+        ours.entries("states", spaces.Discrete(3), numbers)
 
 
 def test_a_box_may_be_left_by_observations_even_inside_a_dict() -> None:

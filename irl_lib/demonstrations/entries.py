@@ -7,32 +7,23 @@ states one or the other, and all of the actions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irl_lib.demonstrations import spaces
-from irl_lib.support.checks import Array, as_array, check_array
+from irl_lib.support.checks import Array, as_array, check_array, check_indices, frozen
 
-Index = NDArray[np.int64]
 Entries = NDArray[Any]  # (L,) whole numbers, or (L, d) floats
-
-
-class Record(NamedTuple):
-    """The fields of :class:`irl_lib.demonstrations.Demonstrations`, in its order."""
-
-    states: Sequence[NDArray[Any]]
-    actions: Sequence[NDArray[Any]]
-    terminated: NDArray[Any]
-    truncated: NDArray[Any]
-    rewards: Sequence[NDArray[Any]] | None
-    environment: str | None
 
 
 def width(rows: Sequence[Entries]) -> int | None:
     """The length of the vectors; None where the entries are whole numbers."""
     return None if rows[0].ndim == 1 else int(rows[0].shape[1])
+
+
+def describe(size: int | None) -> str:
+    """A width in words."""
+    return "whole numbers" if size is None else f"vectors of length {size}"
 
 
 def check_trajectories(
@@ -54,31 +45,30 @@ def check_trajectories(
     return paths, choices
 
 
-def check_rewards(rewards: Sequence[ArrayLike], actions: tuple[Entries, ...]) -> tuple[Array, ...]:
+def check_rewards(rewards: Sequence[ArrayLike], actions: Sequence[Entries]) -> tuple[Array, ...]:
     """Per trajectory ``(L,)`` finite floats, one for each action."""
     rows = _list("rewards", rewards)
     if len(rows) != len(actions):
         raise ValueError(f"rewards has {len(rows)} trajectories; expected {len(actions)}")
-    pairs = enumerate(zip(rows, actions, strict=True))
+    names = [f"rewards[{i}]" for i in range(len(rows))]
+    shapes = [(len(a),) for a in actions]
     return tuple(
-        _frozen(check_array(f"rewards[{i}]", row, (len(a),)).copy()) for i, (row, a) in pairs
+        frozen(check_array(*each).copy()) for each in zip(names, rows, shapes, strict=True)
     )
 
 
 def _rows(name: str, value: Sequence[ArrayLike]) -> tuple[Entries, ...]:
     """Trajectories of one kind; where a row is empty its kind is that of the others."""
     rows = [_entries(f"{name}[{i}]", row) for i, row in enumerate(_list(name, value))]
-    filled = [i for i, row in enumerate(rows) if len(row)]
-    if not filled:
+    first = next((i for i, row in enumerate(rows) if len(row)), None)
+    if first is None:
         return tuple(rows)
-    kind = rows[filled[0]]
-    rows = [row if len(row) else _frozen(kind[:0].copy()) for row in rows]
+    rows = [row if len(row) else rows[first][:0] for row in rows]
     for i, row in enumerate(rows):
-        if row.shape[1:] != kind.shape[1:]:
-            kinds = [spaces.describe(width([each])) for each in (row, kind)]
+        if row.shape[1:] != rows[first].shape[1:]:
             raise ValueError(
-                f"{name}[{i}] has {kinds[0]}; {name}[{filled[0]}] has {kinds[1]}: expected the "
-                "same in all trajectories"
+                f"{name}[{i}] has {describe(width([row]))}; {name}[{first}] has "
+                f"{describe(width(rows[first:]))}: expected the same in all trajectories"
             )
     return tuple(rows)
 
@@ -93,46 +83,12 @@ def _list(name: str, value: Any) -> list[Any]:
 def _entries(name: str, value: ArrayLike) -> Entries:
     """Whole numbers ``(L,)``, or finite floats ``(L, d)``."""
     array = as_array(name, value)
-    if array.ndim == 2 and array.shape[1] and array.dtype.kind == "f":
-        return _frozen(check_array(name, array, array.shape).copy())
-    if array.ndim == 1 and array.size and array.dtype.kind == "f":
+    floats = array.dtype.kind == "f"
+    if floats and array.ndim == 2 and array.shape[1]:
+        return frozen(check_array(name, array, array.shape).copy())
+    if array.ndim != 1 or (floats and array.size):
         raise ValueError(
-            f"{name} has entries of type {array.dtype} and one axis; expected whole numbers, or "
-            "vectors of floats (two axes)"
+            f"{name} has shape {array.shape} and entries of type {array.dtype}; expected whole "
+            "numbers on one axis, time, or floats on two, time and component"
         )
     return check_indices(name, array)
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    array.setflags(write=False)
-    return array
-
-
-def check_indices(name: str, value: ArrayLike) -> Index:
-    """A copy as whole numbers ``(L,)``, none below zero."""
-    array = as_array(name, value)
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name} has shape {array.shape} and entries of type {array.dtype}; expected one axis, "
-            "time, of whole numbers, or two, time and component, of floats"
-        )
-    if array.size and array.dtype.kind not in "iu":
-        raise ValueError(f"{name} has entries of type {array.dtype}; expected whole numbers")
-    result = array.astype(np.int64)
-    if result.size and result.min() < 0:
-        worst = array[int(result.argmin())]
-        raise ValueError(
-            f"{name} has the entry {worst}; expected whole numbers from 0 to 2**63 - 1"
-        )
-    return _frozen(result)
-
-
-def check_flags(name: str, value: ArrayLike, n: int) -> NDArray[np.bool_]:
-    """``(n,)`` booleans, from as many or from one."""
-    array = as_array(name, value)
-    if array.dtype != np.bool_ or array.shape not in [(), (n,)]:
-        raise ValueError(
-            f"{name} has type {array.dtype} and shape {array.shape}; expected a boolean, or {n} "
-            "of them"
-        )
-    return _frozen(np.broadcast_to(array, (n,)).copy())

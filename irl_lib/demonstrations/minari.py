@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irl_lib.demonstrations import spaces
-from irl_lib.demonstrations.entries import Record
 from irl_lib.demonstrations.trajectories import Demonstrations
+from irl_lib.support.checks import check_type
 
 
 def from_minari(
@@ -35,7 +35,25 @@ def from_minari(
             downloaded.
         ImportError: when a name is given and minari is missing.
     """
-    return Demonstrations(*_read(dataset, observation_space, action_space))
+    data = _local(dataset) if isinstance(dataset, str) else dataset
+    if not hasattr(data, "iterate_episodes"):
+        raise ValueError(f"dataset is {dataset!r}; expected a Minari data set or its name")
+    wanted = {"observation_space": observation_space, "action_space": action_space}
+    for name, space in wanted.items():
+        found = getattr(data, name)
+        if space is not None and found != space:
+            raise ValueError(f"the {name} of {data.id} is {found}; expected {space}")
+        spaces.width(f"the {name} of {data.id}", found)
+    episodes = list(data.iterate_episodes())
+    if not episodes:
+        raise ValueError(f"dataset {data.id} has no episodes")
+    return Demonstrations(
+        _entries("observations", data.observation_space, episodes),
+        _entries("actions", data.action_space, episodes),
+        [_has_ended(i, each) for i, each in enumerate(episodes)],
+        rewards=_rewards(episodes),
+        environment=None if data.env_spec is None else str(data.env_spec.id),
+    )
 
 
 def to_minari(
@@ -64,29 +82,19 @@ def to_minari(
             that name exists.
         ImportError: when minari is missing.
     """
-    demos.check_spaces(observation_space, action_space)
-    return _write(demos.record(), dataset_id, observation_space, action_space, **metadata)
-
-
-def _read(dataset: Any, observation_space: Any, action_space: Any) -> Record:
-    data = _local(dataset) if isinstance(dataset, str) else dataset
-    if not hasattr(data, "iterate_episodes"):
-        raise ValueError(f"dataset is {dataset!r}; expected a Minari data set or its name")
-    _check_same("observation_space", data.observation_space, observation_space, data.id)
-    _check_same("action_space", data.action_space, action_space, data.id)
-    for name in ("observation_space", "action_space"):
-        spaces.width(f"the {name} of {data.id}", getattr(data, name))
-    episodes = list(data.iterate_episodes())
-    if not episodes:
-        raise ValueError(f"dataset {data.id} has no episodes")
-    ended = np.array([_has_ended(i, each) for i, each in enumerate(episodes)])
-    return Record(
-        _entries("observations", data.observation_space, episodes),
-        _entries("actions", data.action_space, episodes),
-        ended,
-        ~ended,
-        _rewards(episodes),
-        None if data.env_spec is None else str(data.env_spec.id),
+    check_type("demos", demos, Demonstrations).check_spaces(observation_space, action_space)
+    minari = _minari()
+    lengths = [len(a) for a in demos.actions]
+    if 0 in lengths:
+        i = lengths.index(0)
+        raise ValueError(f"trajectory {i} has no steps; Minari's format needs at least one")
+    episodes = [_episode(demos, i, observation_space, action_space) for i in range(len(demos))]
+    return minari.create_dataset_from_buffers(
+        dataset_id,
+        [minari.data_collector.EpisodeBuffer(**each) for each in episodes],
+        observation_space=observation_space,
+        action_space=action_space,
+        **metadata,
     )
 
 
@@ -102,14 +110,7 @@ def _local(name: str) -> Any:
 
 def _entries(name: str, space: Any, episodes: list[Any]) -> list[NDArray[Any]]:
     found = [getattr(each, name) for each in episodes]
-    if spaces.is_numbered(space):
-        return [np.asarray(each) for each in found]
     return [spaces.entries(f"{name} of episode {i}", space, x) for i, x in enumerate(found)]
-
-
-def _check_same(name: str, found: Any, wanted: Any, where: str) -> None:
-    if wanted is not None and found != wanted:
-        raise ValueError(f"the {name} of {where} is {found}; expected {wanted}")
 
 
 def _has_ended(i: int, episode: Any) -> bool:
@@ -129,35 +130,17 @@ def _rewards(episodes: Iterable[Any]) -> list[NDArray[Any]] | None:
     return None if all(np.isnan(each).all() for each in rewards) else rewards
 
 
-def _write(
-    record: Record, dataset_id: str, observation_space: Any, action_space: Any, **more: Any
-) -> Any:
-    minari = _minari()
-    if not all(map(len, record.actions)):
-        i = [len(a) for a in record.actions].index(0)
-        raise ValueError(f"trajectory {i} has no steps; Minari's format needs at least one")
-    buffer = [
-        _episode(record, i, observation_space, action_space) for i in range(len(record.actions))
-    ]
-    return minari.create_dataset_from_buffers(
-        dataset_id,
-        [minari.data_collector.EpisodeBuffer(**episode) for episode in buffer],
-        observation_space=observation_space,
-        action_space=action_space,
-        **more,
-    )
-
-
-def _episode(record: Record, i: int, state_space: Any, action_space: Any) -> dict[str, Any]:
-    steps = len(record.actions[i])
+def _episode(demos: Demonstrations, i: int, state_space: Any, action_space: Any) -> dict[str, Any]:
+    """A trajectory as the fields of Minari's buffers."""
+    steps = len(demos.actions[i])
     last = np.arange(steps) == steps - 1
     unknown = np.full(steps, np.nan)
     return {
-        "observations": spaces.members(f"states[{i}]", state_space, record.states[i]),
-        "actions": spaces.members(f"actions[{i}]", action_space, record.actions[i]),
-        "rewards": unknown if record.rewards is None else record.rewards[i],
-        "terminations": last & record.terminated[i],
-        "truncations": last & record.truncated[i],
+        "observations": spaces.members(f"states[{i}]", state_space, demos.states[i]),
+        "actions": spaces.members(f"actions[{i}]", action_space, demos.actions[i]),
+        "rewards": unknown if demos.rewards is None else demos.rewards[i],
+        "terminations": last & demos.terminated[i],
+        "truncations": last & demos.truncated[i],
     }
 
 

@@ -7,11 +7,13 @@ from importlib import resources
 import numpy as np
 from numpy.typing import ArrayLike
 
-from irl_lib.demonstrations.entries import Index
 from irl_lib.demonstrations.trajectories import Demonstrations
 from irl_lib.mdp import MDP, check_policy
-from irl_lib.support.checks import check_count, check_rng
+from irl_lib.support.checks import Index, check_count, check_rng
 from irl_lib.support.draws import draw
+
+EPISODE = 100_000  # steps of an episode, of which nobody knows when it ends
+LEFT = 1e-3  # share of the discounted mass that comes after the last step
 
 
 def shipped(name: str) -> Demonstrations:
@@ -58,7 +60,7 @@ def sample(
     n, steps = check_count("n", n), _length(mdp, length)
     state = rng.choice(mdp.n_states, size=n, p=mdp.initial)
     states, actions, lengths = [state], [], np.zeros(n, dtype=np.int64)
-    ends = mdp.absorbing if mdp.episodic else np.zeros(mdp.n_states, dtype=bool)
+    ends = mdp.absorbing & mdp.episodic
     for t in range(steps):
         live = ~ends[state]
         if not live.any():
@@ -69,28 +71,29 @@ def sample(
         lengths += live
     paths, choices = np.array(states).T, np.array(actions, dtype=np.int64).reshape(-1, n).T
     return Demonstrations(
-        [paths[i, : lengths[i] + 1] for i in range(n)],
-        [choices[i, : lengths[i]] for i in range(n)],
+        [path[: length + 1] for path, length in zip(paths, lengths, strict=True)],
+        [choice[:length] for choice, length in zip(choices, lengths, strict=True)],
         ends[state],
     )
 
 
 def _next_state(mdp: MDP, state: Index, action: Index, rng: np.random.Generator) -> Index:
-    """One next state for each (state, action), by the rows' chances."""
+    """One next state for each (state, action), from the rows of the sparse transitions."""
     rows = action * mdp.n_states + state
     first, counts = mdp.matrix.indptr[rows], np.diff(mdp.matrix.indptr)[rows]
     columns = np.arange(counts.max())
     entry = np.minimum(first[:, None] + columns, mdp.matrix.nnz - 1)
-    rest = np.where(columns < counts[:, None], mdp.matrix.data[entry], 0.0)
-    return np.asarray(mdp.matrix.indices[first + draw(rest, rng)], dtype=np.int64)
+    chances = np.where(columns < counts[:, None], mdp.matrix.data[entry], 0.0)
+    return np.asarray(mdp.matrix.indices[first + draw(chances, rng)], dtype=np.int64)
 
 
 def _length(mdp: MDP, length: int | None) -> int:
-    if length is not None:
-        steps = check_count("length", length)
-        if mdp.horizon is not None and steps > mdp.horizon:
-            raise ValueError(f"length is {length}; the horizon is {mdp.horizon}")
-        return steps
-    if mdp.horizon is not None:
-        return mdp.horizon
-    return 100_000 if mdp.episodic else int(np.ceil(np.log(1e-3) / np.log(mdp.discount)))
+    """The most steps of a trajectory."""
+    if length is None:
+        if mdp.horizon is not None:
+            return mdp.horizon
+        return EPISODE if mdp.episodic else int(np.ceil(np.log(LEFT) / np.log(mdp.discount)))
+    steps = check_count("length", length)
+    if mdp.horizon is not None and steps > mdp.horizon:
+        raise ValueError(f"length is {length}; the horizon is {mdp.horizon}")
+    return steps

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irl_lib.support.checks import Array
+from irl_lib.demonstrations.entries import Entries, describe
+from irl_lib.demonstrations.entries import width as width_of_rows
+from irl_lib.support.checks import Array, as_array
 
 WRONG = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
 
@@ -75,32 +77,31 @@ def leaves(space: Any) -> list[tuple[tuple[Any, ...], Any]]:
         return [((), space)]
     if not isinstance(space, kinds.Dict | kinds.Tuple):
         return []
-    keys = space.spaces if isinstance(space, kinds.Dict) else range(len(space.spaces))
-    below = [(key, leaves(space.spaces[key])) for key in keys]
-    if not all(found for _, found in below):
+    parts = space.spaces if isinstance(space, kinds.Dict) else dict(enumerate(space.spaces))
+    below = {key: leaves(part) for key, part in parts.items()}
+    if not all(below.values()):
         return []
-    return [((key, *path), leaf) for key, found in below for path, leaf in found]
+    return [((key, *path), leaf) for key, found in below.items() for path, leaf in found]
 
 
-def entries(name: str, space: Any, members: Any) -> NDArray[Any]:
-    """What trajectories hold of members of a space that is not Discrete.
+def entries(name: str, space: Any, members: Any) -> Entries:
+    """What trajectories hold of members of a space.
 
     Args:
         name: what an error calls them.
-        space: a Box, MultiDiscrete or MultiBinary space; or a Dict or a Tuple of such, and of
-            Discrete ones.
-        members: in one array ``(L, ...)``; or in a dict or a tuple of such.
+        space: of a kind that is taken.
+        members: in one array ``(L, ...)``; those of a Dict or a Tuple in a dict or a tuple of such.
 
     Returns:
-        ``(L, d)``.  The bounds of a Box are not looked at, because environments leave them.
+        Whole numbers ``(L,)`` of a Discrete space, else ``(L, d)`` floats.  The bounds of a Box are
+        not looked at, because environments leave them.
 
     Raises:
         ValueError: naming members that are none of this space, or whole numbers that a float can't
             hold.
     """
     try:
-        columns = [_columns(leaf, reduce(getitem, path, members)) for path, leaf in leaves(space)]
-        return np.concatenate(columns, axis=1)
+        return _numbers(space, members) if is_numbered(space) else _vectors(space, members)
     except WRONG as error:
         raise ValueError(f"{name} are no members of {space}: {error}") from error
 
@@ -111,13 +112,10 @@ def entry(name: str, space: Any, member: Any) -> Any:
     Raises:
         ValueError: as :func:`entries`.
     """
-    if is_numbered(space):
-        if holds_number(space, np.asarray(member)):
-            return int(member)
-        raise ValueError(f"{name} is {member!r}; expected a whole number of {space}")
     try:
-        parts = [(leaf, reduce(getitem, path, member)) for path, leaf in leaves(space)]
-        vector = np.concatenate([_columns(leaf, np.asarray(part)[None])[0] for leaf, part in parts])
+        if is_numbered(space):
+            return int(_numbers(space, [member])[0])
+        vector = _vectors(space, member, single=True)[0]
     except WRONG as error:
         raise ValueError(f"{name} is {member!r}, no member of {space}: {error}") from error
     if not np.isfinite(vector).all():
@@ -125,18 +123,32 @@ def entry(name: str, space: Any, member: Any) -> Any:
     return vector
 
 
-def _columns(leaf: Any, members: Any) -> NDArray[np.float64]:
+def _numbers(space: Any, members: Any) -> Entries:
+    """``(L,)`` members of a Discrete space."""
+    array = as_array("it", members)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or outside(space, array).any():
+        first = int(space.start)
+        raise ValueError(f"expected whole numbers from {first} to {first + int(space.n) - 1}")
+    return array
+
+
+def _vectors(space: Any, members: Any, single: bool = False) -> Array:
+    """``(L, d)`` of members in arrays ``(L, ...)``; ``(1, d)`` of a single one."""
+    parts = [(leaf, as_array("it", reduce(getitem, path, members))) for path, leaf in leaves(space)]
+    columns = [_columns(leaf, part[None] if single else part) for leaf, part in parts]
+    return np.concatenate(columns, axis=1)
+
+
+def _columns(leaf: Any, array: NDArray[Any]) -> Array:
     """``(L, d)`` of members ``(L, ...)`` of a space that isn't put together of others."""
-    array = np.asarray(members)
     if array.shape[1:] != leaf.shape:
         raise ValueError(f"shape {array.shape[1:]} instead of {leaf.shape}")
     numbered = not hasattr(leaf, "low")
     if array.dtype.kind not in ("biu" if numbered else "biuf"):
         raise ValueError(f"entries of type {array.dtype}")
     if not numbered:
-        rows = array.reshape(len(array), math.prod(leaf.shape))
-        floats = rows.astype(np.float64)
-        if rows.dtype.kind in "iu" and np.abs(floats).max(initial=0.0) >= 2.0**53:
+        floats = array.reshape(len(array), math.prod(leaf.shape)).astype(np.float64)
+        if array.dtype.kind in "iu" and np.abs(floats).max(initial=0.0) >= 2.0**53:
             raise ValueError("whole numbers from 2**53 on, which a float doesn't hold")
         return floats
     for each in array:
@@ -147,7 +159,7 @@ def _columns(leaf: Any, members: Any) -> NDArray[np.float64]:
     return np.array(hot, dtype=np.float64).reshape(len(array), utils.flatdim(leaf))
 
 
-def members(name: str, space: Any, rows: NDArray[Any]) -> Any:
+def members(name: str, space: Any, rows: Entries) -> Any:
     """The members of a space of which :func:`entries` makes these: one array, a dict or a tuple.
 
     Floats get the precision of their Box.
@@ -163,14 +175,15 @@ def members(name: str, space: Any, rows: NDArray[Any]) -> Any:
         again = entries(name, space, made)
     except WRONG as error:
         raise ValueError(f"{name} are no members of {space}: {error}") from error
-    parts = [(width(name, leaf) or leaf.n, leaf.dtype.kind != "f") for _, leaf in leaves(space)]
+    utils = _gymnasium().spaces.utils
+    parts = [(utils.flatdim(leaf), leaf.dtype.kind != "f") for _, leaf in leaves(space)]
     whole = np.concatenate([np.full(*part) for part in parts])
     if not np.array_equal(again[:, whole], rows[:, whole]) or not np.isfinite(again).all():
         raise ValueError(f"{name} hold what is no member of {space}")
     return made
 
 
-def _unflattened(space: Any, rows: NDArray[Any]) -> Any:
+def _unflattened(space: Any, rows: Entries) -> Any:
     if hasattr(space, "low"):
         return rows.astype(space.dtype).reshape(len(rows), *space.shape)
     gymnasium = _gymnasium()
@@ -203,36 +216,12 @@ def _gymnasium() -> Any:
     return gymnasium
 
 
-def describe(size: int | None) -> str:
-    """A width in words."""
-    return "whole numbers" if size is None else f"vectors of length {size}"
-
-
-def check_width(name: str, size: int | None, space_name: str, space: Any) -> None:
-    """Whether data of this width can come from a space.
-
-    Raises:
-        ValueError: naming both.
-    """
-    wanted = width(space_name, space)
-    if size != wanted:
-        raise ValueError(
-            f"{name} are {describe(size)}; {space_name} is {space}, which holds {describe(wanted)}"
-        )
-
-
-def holds_number(space: Any, value: NDArray[Any]) -> bool:
-    """Whether an array is a single whole number that a Discrete space holds."""
-    if value.ndim or value.dtype.kind not in "iu":
-        return False
-    return 0 <= int(value) - int(space.start) < int(space.n)
-
-
-def outside(space: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
+def outside(space: Any, values: Entries) -> NDArray[np.bool_]:
     """``(n,)``: which of the whole numbers ``(n,)`` or vectors ``(n, d)`` the space doesn't hold.
 
     Bounds are compared in the space's own precision: 0.1 is inside of a Box that ends at 0.1, too,
-    when that Box has 32 bits.  A space of whole numbers holds no fractions.
+    when that Box has 32 bits, which ``space.contains`` denies.  A space of whole numbers holds no
+    fractions.
     """
     if values.ndim == 1:
         first = int(space.start)
@@ -243,14 +232,29 @@ def outside(space: Any, values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(~np.all((exact >= space.low) & (exact <= space.high) & kept, axis=1))
 
 
-def check_entries(name: str, rows: Sequence[NDArray[Any]], space_name: str, space: Any) -> None:
-    """Whether a space holds every entry of every trajectory, whose width is that of the space.
+def check_entries(
+    name: str, rows: Sequence[Entries], space_name: str, space: Any, bounds: bool = True
+) -> None:
+    """Whether trajectories' states or actions can come from a space.
+
+    Args:
+        name: what an error calls them.
+        rows: an entry a trajectory.
+        space_name: what an error calls the space.
+        space: of a kind that is taken.
+        bounds: whether vectors have to be inside of their Box.
 
     Raises:
-        ValueError: naming the trajectory, the step, the entry and the space.
+        ValueError: naming both kinds, or the trajectory, the step, the entry and the space.
     """
-    held = flat(space_name, space)
-    for i, row in enumerate(rows):
+    size, held = width_of_rows(rows), flat(space_name, space)
+    wanted = width(space_name, held)
+    if size != wanted:
+        raise ValueError(
+            f"the {name} are {describe(size)}; {space_name} is {space}, which holds "
+            f"{describe(wanted)}"
+        )
+    for i, row in enumerate(rows if bounds or size is None else ()):
         wrong = np.flatnonzero(outside(held, row))
         if wrong.size:
             raise ValueError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from irl_lib.demonstrations import entries, spaces
 from irl_lib.demonstrations import files as own_files
-from irl_lib.demonstrations.entries import Entries, Index
+from irl_lib.demonstrations.entries import Entries
 from irl_lib.mdp import MDP, check_mdp, feature_matrix
 from irl_lib.support import files
-from irl_lib.support.checks import Array, check_real, check_rng
+from irl_lib.support.checks import (
+    Array,
+    Index,
+    check_flags,
+    check_indices,
+    check_real,
+    check_rng,
+    frozen,
+)
 
 MISSING_MASS = 0.05  # share of the discounted mass that truncated demonstrations may leave out
 
@@ -75,12 +84,10 @@ class Demonstrations:
         environment: str | None = None,
     ) -> None:
         paths, choices = entries.check_trajectories(states, actions)
-        ended = entries.check_flags("terminated", terminated, len(paths))
-        cut = entries.check_flags(
-            "truncated", ~ended if truncated is None else truncated, len(paths)
-        )
+        ended = check_flags("terminated", terminated, len(paths))
+        cut = check_flags("truncated", ~ended if truncated is None else truncated, len(paths))
         if (ended == cut).any():
-            i = int(np.flatnonzero(ended == cut)[0])
+            i = int(np.argmax(ended == cut))
             raise ValueError(
                 f"trajectory {i} has terminated={ended[i]} and truncated={cut[i]}; "
                 "expected exactly one of them"
@@ -88,9 +95,9 @@ class Demonstrations:
         if environment is not None and not isinstance(environment, str):
             raise ValueError(f"environment is {environment!r}; expected a name, or None")
         paid = None if rewards is None else entries.check_rewards(rewards, choices)
-        record = entries.Record(paths, choices, ended, cut, paid, environment)
-        for name, value in record._asdict().items():
-            object.__setattr__(self, name, value)  # the one way to fill a frozen dataclass
+        values = (paths, choices, ended, cut, paid, environment)
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)  # the one way to fill a frozen dataclass
 
     def __len__(self) -> int:
         return len(self.states)
@@ -140,11 +147,13 @@ class Demonstrations:
                 actions that are vectors.
         """
         check_mdp(mdp)
-        for name, size in (("states", self.state_width), ("actions", self.action_width)):
+        for name, size, n in (
+            ("states", self.state_width, mdp.n_states),
+            ("actions", self.action_width, mdp.n_actions),
+        ):
             if size is not None:
                 raise ValueError(
-                    f"{name} are vectors of length {size}; an MDP has whole numbers, 0 to "
-                    f"{(mdp.n_states if name == 'states' else mdp.n_actions) - 1}"
+                    f"{name} are {entries.describe(size)}; an MDP has whole numbers, 0 to {n - 1}"
                 )
         for i, (s, a) in enumerate(self):
             _check_range(f"states[{i}]", s, mdp.n_states, "states")
@@ -162,9 +171,9 @@ class Demonstrations:
         if step.state.size == 0:
             return
         chance = mdp.matrix[step.action * mdp.n_states + step.state, step.next_state]
-        impossible = np.flatnonzero(np.asarray(chance).ravel() <= 0.0)
-        if impossible.size:
-            j = impossible[0]
+        impossible = np.asarray(chance).ravel() <= 0.0
+        if impossible.any():
+            j = int(np.argmax(impossible))
             raise ValueError(
                 f"trajectory {step.trajectory[j]} goes from state {step.state[j]} by action "
                 f"{step.action[j]} to state {step.next_state[j]} at step {step.time[j]}, which is "
@@ -191,13 +200,9 @@ class Demonstrations:
                 f"the demonstrations are of {self.environment}; the environment is {environment}"
             )
         of = f" of {self.environment}" if self.environment else ""
-        spaces.check_width(
-            f"the states{of}", self.state_width, "observation_space", observation_space
-        )
-        spaces.check_width(f"the actions{of}", self.action_width, "action_space", action_space)
-        if self.state_width is None:
-            spaces.check_entries(f"states{of}", self.states, "observation_space", observation_space)
-        spaces.check_entries(f"actions{of}", self.actions, "action_space", action_space)
+        states, actions = (f"states{of}", self.states), (f"actions{of}", self.actions)
+        spaces.check_entries(*states, "observation_space", observation_space, bounds=False)
+        spaces.check_entries(*actions, "action_space", action_space)
 
     def occupancy(self, mdp: MDP) -> Array:
         r"""``(S, A)``: the mean over trajectories of :math:`\sum_t \gamma^t 1[s_t = s, a_t = a]`.
@@ -282,19 +287,17 @@ class Demonstrations:
         Raises:
             ValueError: when there is no such trajectory, or none is chosen.
         """
-        chosen = entries.check_indices("which", which)
+        chosen = check_indices("which", which)
         if not chosen.size:
             raise ValueError("which has no entries; expected at least one trajectory")
         _check_range("which", chosen, len(self), "trajectories")
-        paid = self.rewards
-        return Demonstrations(
-            [self.states[int(i)] for i in chosen],
-            [self.actions[int(i)] for i in chosen],
-            self.terminated[chosen],
-            self.truncated[chosen],
-            None if paid is None else [paid[int(i)] for i in chosen],
-            self.environment,
-        )
+        part = copy.copy(self)  # all of it has been checked
+        for name, value in vars(self).items():
+            if isinstance(value, tuple):
+                object.__setattr__(part, name, tuple(value[i] for i in chosen))
+            elif isinstance(value, np.ndarray):
+                object.__setattr__(part, name, frozen(value[chosen]))
+        return part
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an npz file, in which :meth:`load` notices every bit that has changed since.
@@ -305,7 +308,7 @@ class Demonstrations:
             ValueError: when ``path`` is no path, or leads to something that is no file.
             OSError: when the file can't be written.
         """
-        own_files.write_npz(path, self.record())
+        own_files.write_npz(path, vars(self))
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Demonstrations:
@@ -317,15 +320,11 @@ class Demonstrations:
         """
         content = files.check_path(path).read_bytes()
         try:
-            return Demonstrations(*own_files.read_npz(content))
+            return Demonstrations(**own_files.read_npz(content))
         except ValueError as error:
             raise ValueError(
                 f"path {os.fspath(path)!r} holds no demonstrations: {error}"
             ) from error
-
-    def record(self) -> entries.Record:
-        """The fields, in order."""
-        return entries.Record(*(getattr(self, name) for name in entries.Record._fields))
 
 
 def left_out(mdp: MDP, demos: Demonstrations, counted: Array) -> str:

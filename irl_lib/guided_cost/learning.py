@@ -25,7 +25,7 @@ from irl_lib.guided_cost.weights import (
 from irl_lib.metrics import effective_sample_size
 from irl_lib.networks import l2_penalty, one_thread
 from irl_lib.support.checkpoints import Training
-from irl_lib.support.checks import Array, check_count, check_real, check_sizes
+from irl_lib.support.checks import Array, check_count, check_real, check_sizes, check_whole_seed
 from irl_lib.support.result import Result
 from irl_lib.support.runs import Kept, LongRun, identity_of
 from irl_lib.training.episodes import (
@@ -196,7 +196,7 @@ def guided_cost_learning(
     """
     rollouts.check_environment(env)
     settings = _Settings(
-        seed=rollouts.check_episode_seed(seed),
+        seed=check_whole_seed(seed),
         horizon=rollouts.episode_limit(env, horizon, "horizon"),
         episodes=check_count("episodes", episodes),
         memory=None if memory is None else check_count("memory", memory),

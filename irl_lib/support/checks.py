@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-
-
+Index = NDArray[np.int64]
 Kind = TypeVar("Kind")
 
-
 LARGEST = 2**31 - 1  # of counts: of more there is neither time nor memory
+LARGEST_SEED = 2**63 - 1  # that torch and numpy take
 SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
 
 
@@ -55,8 +54,7 @@ def check_distribution(name: str, value: ArrayLike, shape: tuple[int, ...]) -> A
             f"{name} sums to {sums.flat[worst]:.9g}{_row(sums, worst)}; a distribution sums to 1"
         )
     array /= sums
-    array.setflags(write=False)
-    return array
+    return frozen(array)
 
 
 def _row(table: Array, entry: int) -> str:
@@ -68,9 +66,7 @@ def _row(table: Array, entry: int) -> str:
 
 def check_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     """``value`` as a finite float array of the given shape."""
-    array = check_numbers(name, value)
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
+    array = check_shape(name, value, shape)
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} is {array[where]} at index {where}; every entry has to be finite")
@@ -82,6 +78,39 @@ def check_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     array = check_numbers(name, value)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
+    return array
+
+
+def check_indices(name: str, value: ArrayLike) -> Index:
+    """A copy of ``value`` as whole numbers ``(L,)``, none below zero."""
+    array = as_array(name, value)
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}; expected one axis of whole numbers")
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"{name} has entries of type {array.dtype}; expected whole numbers")
+    result = array.astype(np.int64)
+    if result.size and result.min() < 0:
+        worst = array[int(result.argmin())]
+        raise ValueError(
+            f"{name} has the entry {worst}; expected whole numbers from 0 to 2**63 - 1"
+        )
+    return frozen(result)
+
+
+def check_flags(name: str, value: ArrayLike, n: int) -> NDArray[np.bool_]:
+    """``(n,)`` booleans, from as many or from one."""
+    array = as_array(name, value)
+    if array.dtype != np.bool_ or array.shape not in [(), (n,)]:
+        raise ValueError(
+            f"{name} has type {array.dtype} and shape {array.shape}; expected a boolean, or {n} "
+            "of them"
+        )
+    return frozen(np.broadcast_to(array, (n,)).copy())
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The same array, which can no longer be written to."""
+    array.setflags(write=False)
     return array
 
 
@@ -152,12 +181,16 @@ def check_rng(rng: Any) -> np.random.Generator:
     return rng
 
 
+def check_whole_seed(seed: Any) -> int:
+    """``seed`` as a whole number that numpy and torch take."""
+    return check_count("seed", seed, 0, LARGEST_SEED)
+
+
 def check_seed(seed: Any) -> np.random.Generator:
     """The generator of a seed; a generator is passed through."""
     if isinstance(seed, np.random.Generator):
         return seed
-    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(
-            f"seed is {seed!r}; expected a whole number, at least 0, or a numpy.random.Generator"
-        )
-    return np.random.default_rng(int(seed))
+    try:
+        return np.random.default_rng(check_whole_seed(seed))
+    except ValueError as error:
+        raise ValueError(f"{error}, or a numpy.random.Generator") from None

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from irl_lib.support.checks import check_type
+
 Arrays = dict[str, NDArray[Any]]
 
 MARK = b"sha256 "  # in the archive's comment, before the digest
@@ -63,10 +65,12 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     replaced; an old file's permissions are kept.
 
     Raises:
-        ValueError: when ``path`` is no path, or leads to something that is no file.
+        ValueError: when ``path`` is no path, or leads to something that is no file, or ``content``
+            is something else than bytes.
         OSError: when the file can't be written.
     """
     target = Path(os.path.realpath(check_path(path)))
+    check_type("content", content, bytes)
     beside = target.with_name(f".{target.name[:40]}.{uuid.uuid4().hex}.part")
     try:
         with beside.open("xb") as file:

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from irl_lib.demonstrations.entries import check_flags
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import (
     Array,
     check_array,
+    check_flags,
     check_numbers,
     check_rng,
     check_sizes,
