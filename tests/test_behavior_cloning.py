@@ -323,6 +323,15 @@ def test_the_same_seed_gives_the_same_result_and_global_state_stays() -> None:
     assert "validation_log_likelihood" not in other.history
 
 
+def test_large_seeds() -> None:
+    found = [
+        train((BOX, ACTIONS), regression(), seed=seed, max_iterations=2, tolerance=9.0)
+        for seed in (2**64 + 3, 2**64 + 3, 4)
+    ]
+    likelihoods = [each.log_likelihood for each in found]
+    assert likelihoods[0] == likelihoods[1] != likelihoods[2]
+
+
 def test_validation_holds_out_whole_trajectories() -> None:
     """Trajectories that are told apart by a constant: none is on both sides."""
     for seed in range(5):

@@ -830,7 +830,7 @@ def test_bad_input_is_refused(changes: dict[str, Any], message: str) -> None:
 
 def test_several_worlds_need_as_many_of_everything() -> None:
     case = tiny(0, "discounted")
-    with pytest.raises(ValueError, match="mdp and features have 2 and 1 entries"):
+    with pytest.raises(ValueError, match="mdp and demos have 2 and 1 entries"):
         max_margin.max_margin([case.world.mdp] * 2, [case.world.features], [case.expert])
     with pytest.raises(ValueError, match=r"features have \[3, 1\] columns"):
         max_margin.max_margin(

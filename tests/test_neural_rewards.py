@@ -30,7 +30,7 @@ def test_a_small_cell_runs_and_is_determined(world: str, method: str) -> None:
     assert first == second == json.loads(json.dumps(first, allow_nan=False))
     assert 0.0 <= first["evd"] < 20.0
     assert 0.0 <= first["transfer"] < 20.0
-    assert 1 <= first["iterations"] <= 5
+    assert 1 <= first["iterations"] <= 6  # the start, and five steps
 
 
 def test_the_network_loses_less_where_no_linear_reward_is_right() -> None:

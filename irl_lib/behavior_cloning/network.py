@@ -96,7 +96,7 @@ def clone_network(
     rate = check_real("learning_rate", learning_rate, 0.0, open_end=True)
     room = check_real("tolerance", tolerance, 0.0, open_end=True)
     size = None if batch is None else check_count("batch", batch)
-    rng = torch.Generator().manual_seed(check_whole_seed(seed))
+    rng = torch.Generator().manual_seed(check_whole_seed(seed) % 2**64)
     places = _spaces_of(env)
     check_type("demos", demos, Demonstrations).check_spaces(*places)
     if demos.n_steps == 0:

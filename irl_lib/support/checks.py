@@ -14,7 +14,7 @@ Index = NDArray[np.int64]
 Kind = TypeVar("Kind")
 
 LARGEST = 2**31 - 1  # of counts: of more there is neither time nor memory
-LARGEST_SEED = 2**63 - 1  # that torch and numpy take
+LARGEST_SEED = 2**128 - 1  # as many bits as numpy draws where none is given
 SUM_TOLERANCE = 1e-6  # how far from one a distribution may sum before it is refused
 
 
@@ -182,7 +182,7 @@ def check_rng(rng: Any) -> np.random.Generator:
 
 
 def check_whole_seed(seed: Any) -> int:
-    """``seed`` as a whole number that numpy and torch take."""
+    """``seed`` as a whole number; torch takes its last 64 bits."""
     return check_count("seed", seed, 0, LARGEST_SEED)
 
 
