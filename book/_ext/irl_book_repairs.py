@@ -12,6 +12,10 @@ And of the time that building takes:
 * The theme computes the contents in the sidebar anew for each page, out of all sections and objects
   of all pages, of which it then shows the titles of pages alone.  So they are taken out once, and
   pages beyond the contents, those of the sources above all, share what is the same in a folder.
+* autodoc looks for comments on attributes in the sources of all base classes, and so tokenizes half
+  of torch and matplotlib; the book shows none of what its classes inherit.
+* Python's collector of cycles walks over all trees of all pages, again and again, and finds next to
+  nothing; it comes a hundred times more seldom.
 * Jupyter Book has no option for Sphinx's own number of processes.  Two extensions do not say
   whether pages may be read side by side, and sphinx-proof not how what was read is brought
   together: none of them keeps anything of a page, but for sphinx-proof's list, which it merges.
@@ -19,6 +23,7 @@ And of the time that building takes:
 
 from __future__ import annotations
 
+import gc
 import os
 import posixpath
 import re
@@ -31,10 +36,13 @@ from pybtex.plugin import find_plugin, register_plugin
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.errors import PycodeError
+from sphinx.pycode import ModuleAnalyzer
 from sphinx_proof.domain import ProofDomain
 
 DEPRECATED = 'role="doc-biblioentry"'
 UNDERSTOOD = 'role="listitem"'
+COLLECTED = 70_000  # objects that have come and not gone before cycles are looked for
 UNDECLARED = ("sphinx_jupyterbook_latex", "sphinx_multitoc_numbering")
 REPEATED = re.compile(r' id="(?:exercise|solution|proof)-content"')
 
@@ -99,6 +107,26 @@ def speed_sidebar_up(
     context["toctree"] = partial(sidebar.toctree, pagename, context["toctree"])
 
 
+def read_own_sources_alone() -> None:
+    """Let autodoc and viewcode read the sources of the package, and no others."""
+    for_module = ModuleAnalyzer.for_module.__func__
+
+    def own(cls: type[ModuleAnalyzer], modname: str) -> ModuleAnalyzer:
+        if modname.partition(".")[0] != "irl_lib":
+            raise PycodeError(f"{modname} is not of this book")
+        return for_module(cls, modname)
+
+    ModuleAnalyzer.for_module = classmethod(own)
+
+
+def forget_other_sources(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Take from viewcode's list the modules that have no page, which its index would link to."""
+    modules: dict[str, Any] = getattr(env, "_viewcode_modules", {})
+    for name in [name for name, entry in modules.items() if not entry]:
+        del modules[name]
+    return []
+
+
 def work_side_by_side(app: Sphinx) -> None:
     """Read and write pages in as many processes as there are cores."""
     app.parallel = max(app.parallel, os.cpu_count() or 1)
@@ -113,5 +141,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", speed_sidebar_up)
     for name in ("docutils", "plaintext"):
         register_plugin("pybtex.backends", name, find_plugin("pybtex.backends", name), force=True)
+    read_own_sources_alone()
+    app.connect("env-updated", forget_other_sources)
+    gc.set_threshold(COLLECTED)
     app.connect("builder-inited", work_side_by_side)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -37,7 +37,7 @@ class NetworkCloneResult(Result):
 
     @property
     def log_likelihood(self) -> float:
-        """Of the last iteration: the mean over the steps that were trained on, in nats."""
+        """Of the last iteration, the mean over the steps that were trained on, in nats."""
         return float(self.history["log_likelihood"][-1])
 
 

@@ -58,7 +58,7 @@ class LongRun:
     columns: Sequence[str]
     """What :meth:`note` is told after each iteration."""
     identity: Mapping[str, Any]
-    """All that decides the course of the run, its length apart: plain values by name."""
+    """Plain values by name, which decide the course of the run, its length apart."""
     state: Mapping[str, Kept]
     """All that changes between two iterations, by name."""
     checkpoint: str | os.PathLike[str] | None = None
@@ -66,7 +66,7 @@ class LongRun:
     certifies: Sequence[str] = ()
     """The columns that are 0 at the optimum."""
     tolerance: float | None = None
-    """The run ends when none of them is above it; None: it takes all of its iterations."""
+    """The run ends when none of them is above it; with None it takes all of its iterations."""
     every: int = 1
     """After how many iterations the file is written anew."""
 
