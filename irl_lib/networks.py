@@ -485,16 +485,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def check_torch_rng(rng: object) -> None:
-    """Whether ``rng`` is a ``torch.Generator``.
-
-    Raises:
-        ValueError: when it is something else.
-    """
-    if not isinstance(rng, torch.Generator):
-        raise ValueError(f"rng is {rng!r}; expected a torch.Generator")
-
-
 def _vectors(name: str, inputs: Tensor, n_inputs: int) -> Tensor:
     """The vectors themselves, or one-hot ones of whole numbers."""
     check_type(name, inputs, Tensor)
