@@ -2,18 +2,19 @@
 
 The floors of the package, each standing only on those below it::
 
-    6  plotting                     figures (the only room that imports matplotlib)
+    6  plotting          figures (the only room that imports matplotlib)
     5  behavior_cloning, max_margin, max_ent, guided_cost, routes
-                                    the systems of the lecture; none knows another
-    4  training                     what several systems train with
-    3  metrics                      how far two rewards or policies are
-       rollouts                     stepping Gymnasium environments
-       networks, worlds             rewards and policies that are networks; problems to solve
-    2  planning                     hard and soft planning, occupancies
-       demonstrations               expert data, in memory and on disk
-    1  mdp                          the MDP without a reward
-    0  support                      checks, whole files, checkpoints, the bar of a long loop
-       results                      what the book's long runs came to
+                         the systems of the lecture; none knows another
+    4  training          what several systems train with
+    3  metrics           how far two rewards or policies are
+       rollouts          stepping Gymnasium environments
+       networks          rewards and policies that are networks
+       worlds            problems to solve
+    2  planning          hard and soft planning, occupancies
+       demonstrations    expert data, in memory and on disk
+    1  mdp               the MDP without a reward
+    0  support           checks, whole files, long runs
+       results           what the book's long runs came to
 
 Importing the package needs numpy and scipy alone; what needs more is imported when it is asked for.
 """

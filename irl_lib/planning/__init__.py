@@ -4,9 +4,9 @@ With reward :math:`r(s,a)`, discount :math:`\gamma` and temperature :math:`\alph
 recursion is
 
 .. math::
-    Q_t(s,a) = r(s,a) + \gamma\, \mathbb{E}_{s' \sim P(\cdot|s,a)} V_{t+1}(s'), \qquad
-    V_t(s) = \alpha \log \sum_a \exp (Q_t(s,a) / \alpha), \qquad
-    \pi_t(a|s) = \exp((Q_t(s,a) - V_t(s)) / \alpha),
+    Q_t(s,a) &= r(s,a) + \gamma\, \mathbb{E}_{s' \sim P(\cdot|s,a)} V_{t+1}(s'), \\
+    V_t(s) &= \alpha \log \sum_a \exp (Q_t(s,a) / \alpha), \\
+    \pi_t(a|s) &= \exp((Q_t(s,a) - V_t(s)) / \alpha),
 
 backwards from :math:`V_T = 0` when the horizon is finite, and at its fixed point when it is not.
 There is one such recursion in this package, :func:`soft_value_iteration`; at temperature zero it is

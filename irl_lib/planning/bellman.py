@@ -1,9 +1,9 @@
 r"""The soft Bellman recursion; at temperature zero, the hard one.
 
 .. math::
-    Q_t(s,a) = r(s,a) + \gamma\, \mathbb{E}_{s' \sim P(\cdot|s,a)} V_{t+1}(s'), \qquad
-    V_t(s) = \alpha \log \sum_a \exp (Q_t(s,a) / \alpha), \qquad
-    \pi_t(a|s) = \exp((Q_t(s,a) - V_t(s)) / \alpha) .
+    Q_t(s,a) &= r(s,a) + \gamma\, \mathbb{E}_{s' \sim P(\cdot|s,a)} V_{t+1}(s'), \\
+    V_t(s) &= \alpha \log \sum_a \exp (Q_t(s,a) / \alpha), \\
+    \pi_t(a|s) &= \exp((Q_t(s,a) - V_t(s)) / \alpha) .
 
 The loop that is it stands in :func:`backward`; what :math:`Q_t` is made of is handed to it, since
 :func:`irl_lib.planning.trajectory_posterior` differs from planning there, and nowhere else.
