@@ -38,7 +38,11 @@ FLAGS = [
 CONTENTS = yaml.safe_load(
     Path(__file__).parents[2].joinpath("_toc.yml").read_text(encoding="utf-8")
 )
-PAGES = [*common.toc_files(CONTENTS), "genindex", "search"]
+# Pages of rooms are made alike: one with formulas and the longest stand for all, but with FULL=1.
+ROOMS = {name for name in common.toc_files(CONTENTS) if name.startswith("book/api/")}
+LEFT_OUT = set() if os.environ.get("FULL") else ROOMS - {"book/api/planning", "book/api/worlds"}
+PAGES = [each for each in common.toc_files(CONTENTS) if each not in LEFT_OUT]
+PAGES += ["genindex", "search"]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 TYPESET = "async () => { if (window.MathJax?.startup) await MathJax.startup.promise; }"
