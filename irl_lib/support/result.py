@@ -39,7 +39,8 @@ class Result:
     def __repr__(self) -> str:
         iterations = max((len(each) for each in self.history.values()), default=0)
         state = "converged" if self.converged else "not converged"
-        parts = [state, f"{iterations} iterations"] if iterations else [state]
+        count = f"{iterations} iteration{'s' * (iterations != 1)}"
+        parts = [state, count] if iterations else [state]
         parts += [f"{name} {number:.2g}" for name, number in self.certificate.items()]
         return f"{type(self).__name__}({', '.join(parts)})"
 
