@@ -4,6 +4,7 @@
   ``list``.  That role is deprecated, and a list must hold list items; so that is what they become.
 * sphinx-exercise and sphinx-proof give the same id to the content of every exercise, solution and
   theorem of a page.  Nothing links to these ids, so they go.
+* The theme's sidebar has an arrow that shows the pages below one; it gets a name, for who hears it.
 
 And of the time that building takes:
 
@@ -31,8 +32,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from bs4 import BeautifulSoup
 from docutils import nodes
 from pybtex.plugin import find_plugin, register_plugin
+from pydata_sphinx_theme import toctree
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -58,6 +61,20 @@ def repair_page(
     """Repairs a page's body before the theme wraps it."""
     if "body" in context:
         context["body"] = repair(context["body"])
+
+
+def name_arrows() -> None:
+    """Let the theme name what shows the pages below one, where it has no text."""
+    fold = toctree.add_collapse_checkboxes
+
+    def named(soup: BeautifulSoup) -> None:
+        fold(soup)
+        for arrow in soup.select("li > details > summary"):
+            above = arrow.find_previous("a")
+            if above is not None and not arrow.get_text(strip=True):
+                arrow["aria-label"] = f"pages below {above.get_text(strip=True)}"
+
+    toctree.add_collapse_checkboxes = named
 
 
 def titles_alone(toc: nodes.bullet_list) -> nodes.bullet_list:
@@ -141,6 +158,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", speed_sidebar_up)
     for name in ("docutils", "plaintext"):
         register_plugin("pybtex.backends", name, find_plugin("pybtex.backends", name), force=True)
+    name_arrows()
     read_own_sources_alone()
     app.connect("env-updated", forget_other_sources)
     gc.set_threshold(COLLECTED)
