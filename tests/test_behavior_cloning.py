@@ -389,7 +389,7 @@ def test_too_few_passes_are_said_so() -> None:
         found = clone_network((BOX, ACTIONS), regression(), seed=0, max_iterations=1)
     assert not found.converged
     assert 0.01 < found.certificate["change"] < np.inf
-    assert repr(found) == f"NetworkCloneResult(not converged, 1 iterations, {change_of(found)})"
+    assert repr(found) == f"NetworkCloneResult(not converged, 1 iteration, {change_of(found)})"
 
 
 def change_of(found: NetworkCloneResult) -> str:
