@@ -375,11 +375,8 @@ def test_a_missing_extra_is_named(wheel: Path, name: str, extra: str) -> None:
     assert f"irl_lib[{extra}]" in run_python(code, wheel)
 
 
-def test_importing_the_package_is_quick_and_light() -> None:
-    code = (
-        "import sys, time; start = time.process_time(); import irl_lib; "
-        "print(time.process_time() - start, *sys.modules)"
-    )
-    runs = [run_python(code).split() for _ in range(3)]
-    assert min(float(seconds) for seconds, *_ in runs) < 1.0
-    assert set(BLOCKED) & set(runs[0]) == set()
+def test_importing_the_package_is_light() -> None:
+    """What it brings along decides how long it takes, on any machine: scipy is most of that."""
+    loaded = set(run_python("import irl_lib, sys; print(*sys.modules)").split())
+    assert {"numpy", "scipy.sparse"} <= loaded
+    assert loaded & {*BLOCKED, "scipy.stats", "scipy.interpolate", "scipy.signal"} == set()
