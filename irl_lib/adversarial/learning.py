@@ -1,0 +1,708 @@
+"""The game, played on copies of a simulator: GAIL and AIRL, whose loop is one and the same."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from irl_lib.adversarial.discriminators import (
+    REGULARISATIONS,
+    REWARDS,
+    Free,
+    Pairs,
+    Structured,
+    accuracy,
+    discriminator_loss,
+    gradient_penalty,
+    network,
+    optimiser,
+)
+from irl_lib.demonstrations import Demonstrations
+from irl_lib.networks import PolicyNet, one_thread, seeded
+from irl_lib.support.checkpoints import Training, named, part
+from irl_lib.support.checks import (
+    Array,
+    check_count,
+    check_flag,
+    check_real,
+    check_sizes,
+    check_type,
+    check_whole_seed,
+)
+from irl_lib.support.files import Arrays
+from irl_lib.support.result import Result
+from irl_lib.support.runs import Kept, LongRun, identity_of
+from irl_lib.training.copies import Copies, Transitions, as_vector, limit_of
+from irl_lib.training.ppo import Actor
+from irl_lib.training.running_unit import RunningUnit
+
+CERTIFICATE = ("divergence",)
+HISTORY = (
+    "accuracy",
+    "discriminator_loss",
+    "penalty",
+    "entropy",
+    "reward",
+    "reward_scale",
+    "episode_length",
+    "environment_return",
+    "environment_steps",
+    *CERTIFICATE,
+)
+SURE, SURE_ROUNDS = 0.99, 20  # an accuracy, in so many iterations in a row, that is warned of
+
+
+class Iteration(NamedTuple):
+    """What a callback is given after each iteration."""
+
+    number: int
+    """From 0 on."""
+    policy: Callable[[], PolicyNet]
+    """Makes a copy of the policy as it is now."""
+    discriminator: Free | Structured
+    """As it is now; a copy is needed to keep it."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class GailResult(Result):
+    """What :func:`gail` learned: a policy; no reward, which a free discriminator doesn't hold."""
+
+    policy: PolicyNet
+    discriminator: Free
+    """The last one; of a game that has ended it knows nothing."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class AirlResult(Result):
+    """What :func:`airl` learned: the last policy and the last reward."""
+
+    policy: PolicyNet
+    reward: nn.Module
+    """Of states, or of states followed by actions, in the environment's units (whole-numbered
+    actions one-hot)."""
+    shaping: nn.Module
+    """h, of states."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What decides the course of a run, its length apart; a checkpoint is known again by it."""
+
+    seed: int
+    discount: float
+    reward: str
+    absorbing: bool
+    subsample: int
+    copies: int
+    max_steps: int
+    steps: int
+    memory: int
+    discriminator_steps: int
+    batch: int
+    learning_rate: float
+    regularisation: str
+    penalty: float
+    hidden: tuple[int, ...]
+    scale_rewards: bool
+    policy_hidden: tuple[int, ...]
+    policy_learning_rate: float
+    policy_epochs: int
+    trace: float
+    entropy_weight: float
+
+
+# --- the methods --------------------------------------------------------------------------------
+
+
+def gail(
+    env: Any,
+    demos: Demonstrations,
+    *,
+    seed: int,
+    reward: str = "logit",
+    absorbing: bool = False,
+    subsample: int = 1,
+    discount: float = 0.99,
+    max_iterations: int = 100,
+    tolerance: float | None = None,
+    max_steps: int | None = None,
+    steps: int = 128,
+    memory: int = 4,
+    discriminator_steps: int = 8,
+    batch: int = 256,
+    learning_rate: float = 1e-3,
+    regularisation: str = "gradient penalty",
+    penalty: float = 1.0,
+    hidden: Sequence[int] = (64, 64),
+    scale_rewards: bool = True,
+    policy_hidden: Sequence[int] = (64, 64),
+    policy_learning_rate: float = 1e-3,
+    policy_epochs: int = 10,
+    trace: float = 0.95,
+    entropy_weight: float = 0.0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    callback: Callable[[Iteration], None] | None = None,
+    progress: bool = False,
+) -> GailResult:
+    r"""A policy whose steps a discriminator can't tell from the demonstrated ones.
+
+    An iteration lets the policy take some steps in each copy of the environment, improves the
+    discriminator on these and the demonstrations, and then the policy, by proximal policy
+    optimisation, on the same steps with what the discriminator pays for them.  The last policy is
+    returned, not the best by any score.
+
+    Args:
+        env: a Gymnasium ``VectorEnv`` of n copies (one of :func:`irl_lib.worlds.batched`, or of
+            ``gymnasium.make_vec``), or a single environment; observations are a Box with one axis,
+            actions Discrete or a Box with one axis between finite bounds.  Its own rewards are
+            recorded, and not used.
+        demos: trajectories in that environment, of any lengths.
+        seed: a whole number >= 0; the only source of randomness.
+        reward: what the policy is paid for a logit, a name of
+            :data:`irl_lib.adversarial.discriminators.REWARDS`.  Its sign decides whether long
+            episodes pay, whatever the expert does.
+        absorbing: whether the discriminator is shown that an episode ended: a state of its own, in
+            which it stays for good, and which is paid for ever.  Else what comes after the end is
+            worth 0, and the sign of the reward matters (Kostrikov et al. 2019).
+        subsample: only every so many'th step of each trajectory is shown, from the first one on; the
+            step into the end then counts for 1 / subsample.
+        discount: gamma, in [0, 1).
+        max_iterations: how many in all, those of a checkpoint included.
+        tolerance: the run ends as soon as the certificate is not above it; default: it takes all of
+            its iterations, and claims no convergence.
+        max_steps: an episode that is longer is cut there; default: the environment's own limit.
+        steps: of each copy, in an iteration.
+        memory: how many iterations' steps the discriminator is trained on.
+        discriminator_steps: Adam's, in an iteration.
+        batch: steps of the expert, and of the policy, in one of these; and transitions per gradient
+            of the policy.
+        learning_rate: of the discriminator.
+        regularisation: of the discriminator: ``"gradient penalty"`` (towards 0, between the two
+            kinds of steps), ``"spectral norm"``, ``"dropout"`` (of half of the hidden units, with a
+            decay of the weights) or ``"none"``.
+        penalty: the gradient penalty's weight.
+        hidden: sizes of the discriminator's hidden layers.
+        scale_rewards: whether the policy's rewards are divided by their standard deviation so far;
+            nothing is subtracted, since that would change what long episodes are worth.
+        policy_hidden: sizes of the hidden layers of policy and critic.
+        policy_learning_rate: of PPO.
+        policy_epochs: passes of PPO over the new steps.
+        trace: lambda of the advantages, in [0, 1].
+        entropy_weight: of the policy's entropy beside its standardised advantages.
+        checkpoint: a file; written after each iteration, and gone on from when it exists and is of
+            a run with the same settings, environment and demonstrations.  The episodes that are
+            going on are played again then, which needs an environment that its seed determines.
+        callback: called with an :class:`Iteration` after each iteration; it may raise to stop.
+        progress: show a progress bar (needs tqdm).
+
+    Returns:
+        GailResult, with one entry per iteration in each array of ``history``:
+
+        - ``accuracy``: how often the discriminator was right, in the iteration's batches: 1/2 when
+          the game is over;
+        - ``discriminator_loss``: in nats, log 4 when it is over; ``penalty``: the mean squared
+          gradient;
+        - ``entropy``: of the policy, in nats an action (real ones in the unit [-1, 1]);
+        - ``reward``: what a step was paid, and ``reward_scale``, by which that was divided;
+        - ``episode_length``, ``environment_return``: of the episodes that ended, or where none did,
+          of those that are going on, so far;
+        - ``environment_steps``: taken so far, by all copies;
+        - ``divergence``: by how many nats the loss differs from log 4, the ``certificate``: an
+          estimate, as good as the discriminator, of twice the Jensen-Shannon divergence of the
+          two distributions of steps.
+
+    Raises:
+        ValueError: naming a bad argument; when demonstrations and environment don't fit each other;
+            when the environment returns what is not finite, naming the copy and the step.
+        ImportError: when torch, gymnasium or stable-baselines3 is missing.
+
+    Warns:
+        RuntimeWarning: when the discriminator is sure of all steps for twenty iterations in a row:
+            its rewards then hardly depend on what the policy does.
+
+    Implements: eq-gail-objective, eq-gail-reward
+
+    Reference: Ho, Ermon (2016).
+    """
+    settings = _settings(
+        env,
+        seed=seed,
+        reward=_one_of("reward", reward, REWARDS),
+        absorbing=absorbing,
+        subsample=subsample,
+        discount=discount,
+        max_steps=max_steps,
+        steps=steps,
+        memory=memory,
+        discriminator_steps=discriminator_steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        regularisation=regularisation,
+        penalty=penalty,
+        hidden=hidden,
+        scale_rewards=scale_rewards,
+        policy_hidden=policy_hidden,
+        policy_learning_rate=policy_learning_rate,
+        policy_epochs=policy_epochs,
+        trace=trace,
+        entropy_weight=entropy_weight,
+    )
+    with one_thread():
+        game = _Game(env, demos, settings, _free)
+        found = game.play("gail", max_iterations, tolerance, checkpoint, callback, progress)
+    return GailResult(discriminator=game.discriminator, **found)
+
+
+def airl(
+    env: Any,
+    demos: Demonstrations,
+    *,
+    seed: int,
+    state_only: bool = True,
+    reward_net: nn.Module | None = None,
+    subsample: int = 1,
+    discount: float = 0.99,
+    max_iterations: int = 100,
+    tolerance: float | None = None,
+    max_steps: int | None = None,
+    steps: int = 128,
+    memory: int = 4,
+    discriminator_steps: int = 16,
+    batch: int = 256,
+    learning_rate: float = 3e-3,
+    regularisation: str = "gradient penalty",
+    penalty: float = 0.1,
+    hidden: Sequence[int] = (64, 64),
+    scale_rewards: bool = True,
+    policy_hidden: Sequence[int] = (64, 64),
+    policy_learning_rate: float = 1e-3,
+    policy_epochs: int = 10,
+    trace: float = 0.95,
+    checkpoint: str | os.PathLike[str] | None = None,
+    callback: Callable[[Iteration], None] | None = None,
+    progress: bool = False,
+) -> AirlResult:
+    r"""A reward, and a policy for it, by a discriminator that has the policy in its logit.
+
+    The loop is that of :func:`gail`.  The logit is :math:`f(s, a, s') - \log \pi(a \mid s)` with
+    :math:`f = r + \gamma h(s') - h(s)`, and it is what the policy is paid: so the policy maximises
+    the discounted sum of :math:`f` and its own entropy.  The discount of the shaping is that of the
+    policy; there is no other.
+
+    Args:
+        env: as :func:`gail` takes it.
+        demos: likewise.
+        seed: likewise.
+        state_only: whether the reward is one of states: only then can it be more than an advantage,
+            and hold where the dynamics change (Fu et al. 2018).
+        reward_net: of states, or of states followed by actions, in the environment's units; a copy
+            of it is trained.  Default: a :class:`irl_lib.networks.RewardNet` with ``hidden``,
+            regularised like the shaping, whose inputs are standardised as they come.
+        subsample, discount, max_iterations, tolerance, max_steps, steps, memory: as in :func:`gail`.
+        discriminator_steps, batch, learning_rate, regularisation, penalty, hidden: as in
+            :func:`gail`, for reward and shaping; the penalty is that of f.
+        scale_rewards, policy_hidden, policy_learning_rate, policy_epochs, trace: as in :func:`gail`.
+        checkpoint, callback, progress: as in :func:`gail`.
+
+    Returns:
+        AirlResult, with the ``history`` and the ``certificate`` of :func:`gail`.
+
+    Raises:
+        ValueError: as in :func:`gail`; and for a reward network of other inputs.
+        ImportError: when torch, gymnasium or stable-baselines3 is missing.
+
+    Implements: eq-structured-discriminator
+
+    Reference: Fu, Luo, Levine (2018).
+    """
+    settings = _settings(
+        env,
+        seed=seed,
+        reward="logit",
+        absorbing=False,
+        subsample=subsample,
+        discount=discount,
+        max_steps=max_steps,
+        steps=steps,
+        memory=memory,
+        discriminator_steps=discriminator_steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        regularisation=regularisation,
+        penalty=penalty,
+        hidden=hidden,
+        scale_rewards=scale_rewards,
+        policy_hidden=policy_hidden,
+        policy_learning_rate=policy_learning_rate,
+        policy_epochs=policy_epochs,
+        trace=trace,
+        entropy_weight=0.0,
+    )
+    shown = check_flag("state_only", state_only)
+    with one_thread():
+        game = _Game(env, demos, settings, _structured(shown, reward_net))
+        found = game.play("airl", max_iterations, tolerance, checkpoint, callback, progress)
+    return AirlResult(
+        reward=game.discriminator.reward.eval(),
+        shaping=game.discriminator.shaping.eval(),
+        **found,
+    )
+
+
+class _Game:
+    """A discriminator, a policy, and the steps that the first is trained on."""
+
+    def __init__(
+        self,
+        env: Any,
+        demos: Demonstrations,
+        settings: _Settings,
+        make: Callable[[_Settings, int, int], Any],
+    ) -> None:
+        self.settings = settings
+        self.copies = Copies(env, settings.seed, settings.max_steps)
+        vector = self.copies.env
+        self.expert = _expert(vector, demos, settings)
+        self.unit = RunningUnit(self.expert.states[~self.expert.absorbed])
+        self.actor = Actor(
+            vector.single_observation_space,
+            vector.single_action_space,
+            self.unit,
+            settings.seed,
+            discount=settings.discount,
+            hidden=settings.policy_hidden,
+            learning_rate=settings.policy_learning_rate,
+            epochs=settings.policy_epochs,
+            batch=settings.batch,
+            trace=settings.trace,
+            entropy_weight=settings.entropy_weight,
+        )
+        self.paid = RunningUnit(np.zeros((1, 1)))
+        d, m = len(self.unit.centre), len(self.actor.middle)
+        self.discriminator = make(settings, d + settings.absorbing, m)
+        self.optimiser = optimiser(
+            self.discriminator, settings.regularisation, settings.learning_rate
+        )
+        self.memory = _Memory(settings.memory)
+        self.state: dict[str, Kept] = {
+            "copies": self.copies,
+            "unit": self.unit,
+            "paid": self.paid,
+            "actor": self.actor.training,
+            "discriminator": Training(self.discriminator, self.optimiser),
+            "memory": self.memory,
+        }
+        self.identity = identity_of(settings, vector, self.expert, discriminator=self.discriminator)
+        self._show_units()
+
+    def play(
+        self,
+        method: str,
+        max_iterations: int,
+        tolerance: float | None,
+        checkpoint: str | os.PathLike[str] | None,
+        callback: Callable[[Iteration], None] | None,
+        progress: bool,
+    ) -> dict[str, Any]:
+        """All iterations; what the result has in common."""
+        if callback is not None and not callable(callback):
+            raise ValueError(f"callback is {callback!r}; expected a function")
+        run = LongRun(
+            method, HISTORY, self.identity, self.state, checkpoint, CERTIFICATE, tolerance
+        )
+        for number in run.iterations(max_iterations, progress):
+            sources = np.random.SeedSequence([self.settings.seed, number]).spawn(4)
+            acts, pairs, batches = map(np.random.default_rng, sources[:3])
+            # The policy takes some steps.
+            passed, noted = self.copies.collect(
+                lambda states, rng=acts: self.actor.act(states, rng), self.settings.steps
+            )
+            self.memory.add(_policy_rows(passed, self.settings.absorbing))
+            # The discriminator learns to tell them from the expert's.
+            with seeded(int(sources[3].generate_state(1)[0])):
+                noted |= self.improve_discriminator(pairs)
+            # The policy learns from what the discriminator pays.
+            noted |= self.improve_policy(passed, batches)
+            # What is known of the size of the observations is brought up to date.
+            self.unit.update(passed.states.reshape(-1, passed.states.shape[-1]))
+            self._show_units()
+            steps = (number + 1) * self.settings.steps * self.copies.n
+            run.note(noted | {"environment_steps": float(steps)})
+            _warn_of_sure(run.history["accuracy"], method)
+            if callback is not None:
+                callback(Iteration(number, self.actor.policy, self.discriminator))
+        self.discriminator.eval()
+        return {"policy": self.actor.policy(), **run.outcome()}
+
+    def improve_discriminator(self, rng: np.random.Generator) -> dict[str, float]:
+        """A few steps of Adam on batches of both kinds of steps."""
+        s, policy_rows = self.settings, self.memory.all()
+        scale = torch.from_numpy(self._scale()).float()
+        notes = []
+        self.discriminator.train()
+        for _ in range(s.discriminator_steps):
+            which = [
+                rng.integers(len(each.states), size=s.batch) for each in (self.expert, policy_rows)
+            ]
+            expert = self.pairs(self.expert.take(which[0]))
+            policy = self.pairs(policy_rows.take(which[1]))
+            logits = self.discriminator(expert), self.discriminator(policy)
+            loss = discriminator_loss(*logits, (expert, policy))
+            mix = torch.from_numpy(rng.random(s.batch)).float()
+            slope = torch.zeros(())
+            if s.regularisation == "gradient penalty" and s.penalty > 0.0:
+                slope = gradient_penalty(self.discriminator, expert, policy, mix, scale)
+            self.optimiser.zero_grad()
+            torch.autograd.backward(loss + s.penalty * slope)
+            self.optimiser.step()
+            notes.append((accuracy(*logits), float(loss.detach()), float(slope.detach())))
+        right, loss_mean, slope_mean = np.mean(notes, axis=0)
+        return {
+            "accuracy": right,
+            "discriminator_loss": loss_mean,
+            "penalty": slope_mean,
+            "divergence": abs(np.log(4.0) - loss_mean),
+        }
+
+    def improve_policy(self, passed: Transitions, rng: np.random.Generator) -> dict[str, float]:
+        """A round of PPO with the new rewards."""
+        s, shape = self.settings, passed.terminated.shape
+        self.discriminator.eval()
+        rewards = self.rewards(_policy_rows(passed, absorbing=False)).reshape(shape)
+        self.paid.update(rewards.reshape(-1, 1))
+        scale = float(self.paid.scale[0]) if s.scale_rewards else 1.0
+        absorbed = 0.0
+        if s.absorbing:
+            end = _absorbed_rows(1, self.expert, 1.0)
+            absorbed = float(self.rewards(end)[0]) / (1.0 - s.discount)
+        noted = self.actor.improve(passed, rewards / scale, rng, absorbed / scale)
+        return noted | {"reward": float(rewards.mean()), "reward_scale": scale}
+
+    def rewards(self, rows: _Rows) -> Array:
+        """``(N,)``: what the policy is paid for steps."""
+        with torch.no_grad():
+            logits = self.discriminator(self.pairs(rows)).double()
+            return np.asarray(REWARDS[self.settings.reward](logits).numpy())
+
+    def pairs(self, rows: _Rows) -> Pairs:
+        """Steps as the discriminator sees them."""
+        absorbed, over = rows.absorbed, rows.absorbed | rows.terminated
+        logs = self.actor.log_prob(rows.states, rows.actions)
+        actions = self.actor.encoded(rows.actions) * torch.from_numpy(~absorbed)[:, None]
+        return Pairs(
+            states=self._seen(rows.states, absorbed),
+            actions=actions,
+            next_states=self._seen(rows.next_states, over),
+            goes_on=torch.from_numpy(~rows.terminated).float(),
+            log_prob=logs * torch.from_numpy(~absorbed),
+            weights=torch.from_numpy(rows.weights).float(),
+        )
+
+    def _seen(self, states: Array, absorbed: Any) -> Tensor:
+        """``(N, d)``, or ``(N, d + 1)`` whose last number says that all is over."""
+        if self.settings.absorbing:
+            at = absorbed[:, None]
+            states = np.concatenate([np.where(at, self.unit.centre, states), at], axis=1)
+        return torch.from_numpy(states).float()
+
+    def _unit_of_states(self) -> tuple[Array, Array]:
+        flag = [0.0] * self.settings.absorbing
+        centre = np.concatenate([self.unit.centre, flag])
+        return centre, np.concatenate([self.unit.scale, [1.0] * len(flag)])
+
+    def _scale(self) -> Array:
+        """``(2 d + m,)``: of states, actions and next states."""
+        scale = self._unit_of_states()[1]
+        return np.concatenate([scale, self.actor.half, scale])
+
+    def _show_units(self) -> None:
+        """Standardises the inputs of the discriminator's own networks."""
+        states = self._unit_of_states()
+        actions = self.actor.middle, self.actor.half
+        for net in self.discriminator.standardised:
+            for name, *columns in zip(("centre", "scale"), states, actions, strict=True):
+                values = np.concatenate(columns)[: net.n_inputs]
+                getattr(net, name).copy_(torch.from_numpy(values))
+
+
+# --- the steps ----------------------------------------------------------------------------------
+
+
+class _Rows(NamedTuple):
+    """N steps, in the environment's units."""
+
+    states: Array
+    actions: Any
+    next_states: Array
+    terminated: Any
+    absorbed: Any
+    """Which of them are no steps, but a stay in the state after the end."""
+    weights: Array
+
+    def take(self, which: Any) -> _Rows:
+        """Some of them."""
+        return _Rows(*(each[which] for each in self))
+
+
+def _joined(parts: Sequence[_Rows]) -> _Rows:
+    return _Rows(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def _absorbed_rows(n: int, like: _Rows, weight: float) -> _Rows:
+    """Stays in the state after the end; their states and actions are masked where they are read."""
+    states = np.repeat(like.states[:1], n, axis=0)
+    yes, weights = np.ones(n, dtype=bool), np.full(n, weight)
+    return _Rows(states, np.repeat(like.actions[:1], n, axis=0), states, ~yes, yes, weights)
+
+
+def _policy_rows(passed: Transitions, absorbing: bool) -> _Rows:
+    """The policy's steps, one after the other, and a stay after each end."""
+    flat = [each.reshape(-1, *each.shape[2:]) for each in passed[:4]]
+    none, ones = np.zeros(len(flat[0]), dtype=bool), np.ones(len(flat[0]))
+    rows = _Rows(*flat, none, ones)
+    if not absorbing:
+        return rows
+    return _joined([rows, _absorbed_rows(int(rows.terminated.sum()), rows, 1.0)])
+
+
+def _expert(env: Any, demos: Demonstrations, settings: _Settings) -> _Rows:
+    """The demonstrated steps that are shown, and a stay after each end.
+
+    Raises:
+        ValueError: when demonstrations and environment don't fit each other.
+    """
+    check_type("demos", demos, Demonstrations)
+    name = getattr(getattr(env, "spec", None), "id", None)
+    demos.check_spaces(env.single_observation_space, env.single_action_space, name)
+    steps = demos.steps()
+    lengths = np.array([len(each) for each in demos.actions])
+    last = steps.time == lengths[steps.trajectory] - 1
+    shown = steps.time % settings.subsample == 0
+    n = int(shown.sum())
+    rows = _Rows(
+        steps.state.astype(np.float64)[shown],
+        steps.action[shown],
+        steps.next_state.astype(np.float64)[shown],
+        (last & demos.terminated[steps.trajectory])[shown],
+        np.zeros(n, dtype=bool),
+        np.ones(n),
+    )
+    if not settings.absorbing:
+        return rows
+    ends = _absorbed_rows(int(demos.terminated.sum()), rows, 1.0 / settings.subsample)
+    return _joined([rows, ends])
+
+
+class _Memory:
+    """The policy's steps of the last iterations."""
+
+    def __init__(self, size: int) -> None:
+        self.kept: deque[_Rows] = deque(maxlen=size)
+
+    def add(self, rows: _Rows) -> None:
+        """The newest; the oldest are forgotten where there are too many."""
+        self.kept.append(rows)
+
+    def all(self) -> _Rows:
+        """Of all of them."""
+        return _joined(self.kept)
+
+    def arrays(self) -> Arrays:
+        """For a checkpoint."""
+        arrays: Arrays = {}
+        for i, rows in enumerate(self.kept):
+            arrays |= named(f"{i}", rows._asdict())
+        return arrays
+
+    def restore(self, arrays: Arrays) -> None:
+        """To where it was."""
+        self.kept.clear()
+        for i in range(len({name.partition("/")[0] for name in arrays})):
+            self.kept.append(_Rows(**part(arrays, f"{i}")))
+
+
+# --- what they are given ------------------------------------------------------------------------
+
+
+def _free(settings: _Settings, d: int, m: int) -> Free:
+    net = network(d + m, settings.hidden, settings.regularisation, settings.seed)
+    return Free(net)
+
+
+def _structured(
+    state_only: bool, reward_net: nn.Module | None
+) -> Callable[[_Settings, int, int], Structured]:
+    def make(s: _Settings, d: int, m: int) -> Structured:
+        wanted = d if state_only else d + m
+        shaping = network(d, s.hidden, s.regularisation, s.seed + 1)
+        if reward_net is None:
+            reward: nn.Module = network(wanted, s.hidden, s.regularisation, s.seed)
+            return Structured(reward, shaping, s.discount, standardised=[reward, shaping])
+        size = getattr(reward_net, "n_inputs", None)
+        if not isinstance(reward_net, nn.Module) or size != wanted:
+            raise ValueError(
+                f"reward_net is {reward_net!r}; expected a torch module with n_inputs {wanted}: "
+                f"states of {d} numbers{'' if state_only else f', actions of {m}'} "
+                f"(state_only is {state_only})"
+            )
+        own = copy.deepcopy(reward_net)
+        return Structured(own, shaping, s.discount, standardised=[shaping])
+
+    return make
+
+
+def _settings(env: Any, **given: Any) -> _Settings:
+    """The settings, each checked under its name."""
+    copies = as_vector(env)
+    checked = dict(given)
+    checked["seed"] = check_whole_seed(given["seed"])
+    for name in ("absorbing", "scale_rewards"):
+        checked[name] = check_flag(name, given[name])
+    for name in ("subsample", "steps", "memory", "discriminator_steps", "policy_epochs"):
+        checked[name] = check_count(name, given[name])
+    checked["batch"] = check_count("batch", given["batch"], least=2)
+    for name in ("learning_rate", "policy_learning_rate"):
+        checked[name] = check_real(name, given[name], 0.0, open_end=True)
+    for name in ("penalty", "entropy_weight"):
+        checked[name] = check_real(name, given[name], 0.0)
+    for name in ("hidden", "policy_hidden"):
+        checked[name] = check_sizes(name, given[name])
+    checked["trace"] = check_real("trace", given["trace"], 0.0, most=1.0)
+    checked["discount"] = check_real("discount", given["discount"], 0.0, most=1.0)
+    if checked["discount"] == 1.0:
+        raise ValueError("discount is 1; expected a number below 1, since episodes may have no end")
+    _one_of("regularisation", given["regularisation"], REGULARISATIONS)
+    checked["max_steps"] = limit_of(copies, given["max_steps"])
+    return _Settings(copies=int(copies.num_envs), **checked)
+
+
+def _one_of(name: str, value: Any, known: Any) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} is {value!r}; expected one of {list(known)}")
+    return value
+
+
+def _warn_of_sure(accuracies: Array, method: str) -> None:
+    """When the discriminator has been sure of everything for so long for the first time."""
+    if len(accuracies) < SURE_ROUNDS:
+        return
+    runs = np.convolve(accuracies >= SURE, np.ones(SURE_ROUNDS), "valid") == SURE_ROUNDS
+    if runs[-1] and not runs[:-1].any():
+        warnings.warn(
+            f"{method}: the discriminator has been right in {accuracies[-1]:.1%} and more of its "
+            f"steps for {SURE_ROUNDS} iterations: its rewards then say little about what to do "
+            "better (a larger penalty, a smaller learning_rate, fewer discriminator_steps help; or "
+            "the demonstrations may hold what no policy here can do); it may happen again without "
+            "a warning",
+            RuntimeWarning,
+            stacklevel=4,
+        )
