@@ -1,4 +1,4 @@
-r"""Adversarial inverse reinforcement learning: the game of a policy and a discriminator (version 4).
+r"""Adversarial methods: a game of a policy and a discriminator (the lecture's version 4).
 
 .. math::
     \max_r \min_\pi \; \mathbb{E}_{\pi^*} \Big[ \sum_t \gamma^t r_t \Big]

@@ -115,8 +115,8 @@ class Structured(nn.Module):
         state_only = self.reward.n_inputs == pairs.states.shape[1]
         shown = [pairs.states] if state_only else [pairs.states, pairs.actions]
         later = self.discount * pairs.goes_on * self.shaping(pairs.next_states)
-        rewards: Tensor = self.reward(torch.cat(shown, dim=1))
-        return rewards + later - self.shaping(pairs.states)
+        f: Tensor = self.reward(torch.cat(shown, dim=1)) + later - self.shaping(pairs.states)
+        return f
 
     def forward(self, pairs: Pairs) -> Tensor:
         r"""``(N,)``: :math:`f - \log \pi(a \mid s)`.
@@ -155,11 +155,11 @@ def gradient_penalty(
     Reference: Mescheder, Geiger, Nowozin (2018), which penalises towards 0, so that the game can
     end where the discriminator is flat; Gulrajani et al. (2017) towards 1, where it can't.
     """
-    mixed = [
+    mixed: Any = [
         (mix[:, None] * a + (1.0 - mix[:, None]) * b).requires_grad_()
         for a, b in zip(expert[:3], policy[:3], strict=True)
     ]
-    between = Pairs(*mixed, *policy[3:])
+    between = Pairs._make([*mixed, *policy[3:]])
     total = net.potential(between).sum()
     slopes = torch.autograd.grad(total, mixed, create_graph=True, allow_unused=True)
     known = [torch.zeros_like(m) if s is None else s for s, m in zip(slopes, mixed, strict=True)]
@@ -189,6 +189,6 @@ def optimiser(net: nn.Module, regularisation: str, learning_rate: float) -> torc
 
 
 def accuracy(expert: Tensor, policy: Tensor) -> float:
-    """How often a discriminator is right, of both kinds alike; a logit of 0 is right half the time."""
+    """How often a discriminator is right, both kinds weighing alike; a logit of 0 is half right."""
     right = 0.5 * (1.0 + torch.sign(expert)).mean() + 0.5 * (1.0 - torch.sign(policy)).mean()
-    return 0.5 * float(right)
+    return 0.5 * float(right.detach())

@@ -8,6 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -173,8 +174,8 @@ def gail(
         absorbing: whether the discriminator is shown that an episode ended: a state of its own, in
             which it stays for good, and which is paid for ever.  Else what comes after the end is
             worth 0, and the sign of the reward matters (Kostrikov et al. 2019).
-        subsample: only every so many'th step of each trajectory is shown, from the first one on; the
-            step into the end then counts for 1 / subsample.
+        subsample: only every so many'th step of each trajectory is shown, from the first one on; a
+            stay in the state after the end then counts for 1 / subsample.
         discount: gamma, in [0, 1).
         max_iterations: how many in all, those of a checkpoint included.
         tolerance: the run ends as soon as the certificate is not above it; default: it takes all of
@@ -307,11 +308,27 @@ def airl(
         reward_net: of states, or of states followed by actions, in the environment's units; a copy
             of it is trained.  Default: a :class:`irl_lib.networks.RewardNet` with ``hidden``,
             regularised like the shaping, whose inputs are standardised as they come.
-        subsample, discount, max_iterations, tolerance, max_steps, steps, memory: as in :func:`gail`.
-        discriminator_steps, batch, learning_rate, regularisation, penalty, hidden: as in
-            :func:`gail`, for reward and shaping; the penalty is that of f.
-        scale_rewards, policy_hidden, policy_learning_rate, policy_epochs, trace: as in :func:`gail`.
-        checkpoint, callback, progress: as in :func:`gail`.
+        subsample: as in :func:`gail`.
+        discount: as in :func:`gail`.
+        max_iterations: as in :func:`gail`.
+        tolerance: as in :func:`gail`.
+        max_steps: as in :func:`gail`.
+        steps: as in :func:`gail`.
+        memory: as in :func:`gail`.
+        discriminator_steps: as in :func:`gail`.
+        batch: as in :func:`gail`.
+        learning_rate: of reward and shaping.
+        regularisation: of their networks.
+        penalty: the weight of the penalty on the gradient of f.
+        hidden: sizes of the hidden layers of reward and shaping.
+        scale_rewards: as in :func:`gail`.
+        policy_hidden: as in :func:`gail`.
+        policy_learning_rate: as in :func:`gail`.
+        policy_epochs: as in :func:`gail`.
+        trace: as in :func:`gail`.
+        checkpoint: as in :func:`gail`.
+        callback: as in :func:`gail`.
+        progress: as in :func:`gail`.
 
     Returns:
         AirlResult, with the ``history`` and the ``certificate`` of :func:`gail`.
@@ -423,9 +440,8 @@ class _Game:
             sources = np.random.SeedSequence([self.settings.seed, number]).spawn(4)
             acts, pairs, batches = map(np.random.default_rng, sources[:3])
             # The policy takes some steps.
-            passed, noted = self.copies.collect(
-                lambda states, rng=acts: self.actor.act(states, rng), self.settings.steps
-            )
+            act = partial(self.actor.act, rng=acts)
+            passed, noted = self.copies.collect(act, self.settings.steps)
             self.memory.add(_policy_rows(passed, self.settings.absorbing))
             # The discriminator learns to tell them from the expert's.
             with seeded(int(sources[3].generate_state(1)[0])):
@@ -554,7 +570,7 @@ class _Rows(NamedTuple):
 
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:
-    return _Rows(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    return _Rows._make(np.concatenate(each) for each in zip(*parts, strict=True))
 
 
 def _absorbed_rows(n: int, like: _Rows, weight: float) -> _Rows:

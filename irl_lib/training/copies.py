@@ -100,8 +100,8 @@ class Copies:
             "episode_length": np.mean(ended_lengths or [len(each) for each in self.done]),
             "environment_return": np.mean(ended_returns or self.paid),
         }
-        columns = [np.stack(each) for each in zip(*rows, strict=True)]
-        return Transitions(*columns), {name: float(each) for name, each in counted.items()}
+        passed = Transitions._make(np.stack(each) for each in zip(*rows, strict=True))
+        return passed, {name: float(each) for name, each in counted.items()}
 
     def _step(self, actions: NDArray[Any]) -> tuple[Array, Flags, Flags]:
         """One step of all; where each led, whether it terminated, whether it is over."""
@@ -132,7 +132,7 @@ class Copies:
 
     def _reset(self, which: Flags) -> None:
         """Some copies, to where their present episodes began."""
-        seeds = [
+        seeds: Any = [  # one for each copy, which Gymnasium's annotation leaves out
             int(np.random.SeedSequence([self.seed, i, int(episode)]).generate_state(1)[0])
             for i, episode in enumerate(self.episodes)
         ]
@@ -178,6 +178,7 @@ def as_vector(env: Any) -> VectorEnv[Any, Any, Any]:
             raise ValueError(f"env is {env!r}; expected a Gymnasium environment or VectorEnv")
         single = env
         env = SyncVectorEnv([lambda: single])
+    vector: VectorEnv[Any, Any, Any] = env
     seen, done = env.single_observation_space, env.single_action_space
     if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
         raise ValueError(f"env's observation space is {seen}; expected a Box with one axis")
@@ -190,7 +191,7 @@ def as_vector(env: Any) -> VectorEnv[Any, Any, Any]:
             f"env's action space is {done}; expected a Discrete space, or a Box of floats with one "
             "axis between finite bounds"
         )
-    return env
+    return vector
 
 
 def limit_of(env: VectorEnv[Any, Any, Any], max_steps: int | None) -> int:

@@ -98,17 +98,18 @@ class Actor:
     # --- acting -----------------------------------------------------------------------------------
 
     def act(self, states: Array, rng: np.random.Generator) -> NDArray[Any]:
-        """``(n,)`` or ``(n, m)``: drawn actions in states ``(n, d)``, as the environment takes them."""
+        """``(n,)`` or ``(n, m)``: actions in states ``(n, d)``, as the environment has them."""
         with torch.no_grad():
             output = self.net.action_net(self.net.mlp_extractor.forward_actor(self._seen(states)))
             numbers = output.double().numpy()
         if self.numbered:
             noise = rng.gumbel(size=numbers.shape)
-            return np.asarray((numbers + noise).argmax(axis=1) + self.action_space.start)
+            chosen: NDArray[Any] = (numbers + noise).argmax(axis=1) + self.action_space.start
+            return chosen
         sd = self.net.log_std.detach().double().exp().numpy()
         drawn = np.clip(numbers + sd * rng.standard_normal(numbers.shape), -1.0, 1.0)
         exact: NDArray[Any] = (self.middle + self.half * drawn).astype(self.action_space.dtype)
-        return np.clip(exact, self.action_space.low, self.action_space.high)
+        return exact.clip(self.action_space.low, self.action_space.high)
 
     def log_prob(self, states: Array, actions: NDArray[Any]) -> Tensor:
         """``(N,)``: of actions ``(N,)`` or ``(N, m)`` in states ``(N, d)``, without a gradient.
@@ -143,10 +144,10 @@ class Actor:
             for ours, theirs in zip(targets, [*layers, self.net.action_net], strict=True):
                 ours.load_state_dict(theirs.state_dict())
             if not self.numbered:
-                half = torch.as_tensor(self.half, dtype=torch.float32)
-                targets[-1].weight *= half[:, None]
-                targets[-1].bias *= half
-                targets[-1].bias += torch.as_tensor(self.middle, dtype=torch.float32)
+                half, middle = (torch.from_numpy(x).float() for x in (self.half, self.middle))
+                last = targets[-1]
+                last.weight.copy_(last.weight * half[:, None])
+                last.bias.copy_(last.bias * half + middle)
                 made.log_sd.copy_(self.net.log_std + half.log())
         return made
 
