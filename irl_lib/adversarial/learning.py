@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from irl_lib.adversarial.discriminators import (
-    REGULARISATIONS,
     REWARDS,
     Free,
     Pairs,
@@ -27,22 +25,18 @@ from irl_lib.adversarial.discriminators import (
     network,
     optimiser,
 )
+from irl_lib.adversarial.settings import Settings, settings_of
+from irl_lib.adversarial.steps import Memory, Rows, absorbed_rows, expert_rows, policy_rows
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.networks import PolicyNet, one_thread, seeded
-from irl_lib.support.checkpoints import Training, named, part
+from irl_lib.support.checkpoints import Training
 from irl_lib.support.checks import (
     Array,
-    check_count,
     check_flag,
-    check_real,
-    check_sizes,
-    check_type,
-    check_whole_seed,
 )
-from irl_lib.support.files import Arrays
 from irl_lib.support.result import Result
 from irl_lib.support.runs import Kept, LongRun, identity_of
-from irl_lib.training.copies import Copies, Transitions, as_vector, limit_of
+from irl_lib.training.copies import Copies, Transitions
 from irl_lib.training.ppo import Actor
 from irl_lib.training.running_unit import RunningUnit
 
@@ -92,33 +86,6 @@ class AirlResult(Result):
     actions one-hot)."""
     shaping: nn.Module
     """h, of states."""
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What decides the course of a run, its length apart; a checkpoint is known again by it."""
-
-    seed: int
-    discount: float
-    reward: str
-    absorbing: bool
-    subsample: int
-    copies: int
-    max_steps: int
-    steps: int
-    memory: int
-    discriminator_steps: int
-    batch: int
-    learning_rate: float
-    regularisation: str
-    penalty: float
-    hidden: tuple[int, ...]
-    scale_rewards: bool
-    policy_hidden: tuple[int, ...]
-    policy_learning_rate: float
-    policy_epochs: int
-    trace: float
-    entropy_weight: float
 
 
 # --- the methods --------------------------------------------------------------------------------
@@ -234,29 +201,7 @@ def gail(
 
     Reference: Ho, Ermon (2016).
     """
-    settings = _settings(
-        env,
-        seed=seed,
-        reward=_one_of("reward", reward, REWARDS),
-        absorbing=absorbing,
-        subsample=subsample,
-        discount=discount,
-        max_steps=max_steps,
-        steps=steps,
-        memory=memory,
-        discriminator_steps=discriminator_steps,
-        batch=batch,
-        learning_rate=learning_rate,
-        regularisation=regularisation,
-        penalty=penalty,
-        hidden=hidden,
-        scale_rewards=scale_rewards,
-        policy_hidden=policy_hidden,
-        policy_learning_rate=policy_learning_rate,
-        policy_epochs=policy_epochs,
-        trace=trace,
-        entropy_weight=entropy_weight,
-    )
+    settings = settings_of(locals())
     with one_thread():
         game = _Game(env, demos, settings, _free)
         found = game.play("gail", max_iterations, tolerance, checkpoint, callback, progress)
@@ -341,28 +286,8 @@ def airl(
 
     Reference: Fu, Luo, Levine (2018).
     """
-    settings = _settings(
-        env,
-        seed=seed,
-        reward="logit",
-        absorbing=False,
-        subsample=subsample,
-        discount=discount,
-        max_steps=max_steps,
-        steps=steps,
-        memory=memory,
-        discriminator_steps=discriminator_steps,
-        batch=batch,
-        learning_rate=learning_rate,
-        regularisation=regularisation,
-        penalty=penalty,
-        hidden=hidden,
-        scale_rewards=scale_rewards,
-        policy_hidden=policy_hidden,
-        policy_learning_rate=policy_learning_rate,
-        policy_epochs=policy_epochs,
-        trace=trace,
-        entropy_weight=0.0,
+    settings = settings_of(
+        locals() | {"reward": "logit", "absorbing": False, "entropy_weight": 0.0}
     )
     shown = check_flag("state_only", state_only)
     with one_thread():
@@ -382,13 +307,13 @@ class _Game:
         self,
         env: Any,
         demos: Demonstrations,
-        settings: _Settings,
-        make: Callable[[_Settings, int, int], Any],
+        settings: Settings,
+        make: Callable[[Settings, int, int], Any],
     ) -> None:
         self.settings = settings
         self.copies = Copies(env, settings.seed, settings.max_steps)
         vector = self.copies.env
-        self.expert = _expert(vector, demos, settings)
+        self.expert = expert_rows(vector, demos, settings.subsample, settings.absorbing)
         self.unit = RunningUnit(self.expert.states[~self.expert.absorbed])
         self.actor = Actor(
             vector.single_observation_space,
@@ -409,7 +334,7 @@ class _Game:
         self.optimiser = optimiser(
             self.discriminator, settings.regularisation, settings.learning_rate
         )
-        self.memory = _Memory(settings.memory)
+        self.memory = Memory(settings.memory)
         self.state: dict[str, Kept] = {
             "copies": self.copies,
             "unit": self.unit,
@@ -442,7 +367,7 @@ class _Game:
             # The policy takes some steps.
             act = partial(self.actor.act, rng=acts)
             passed, noted = self.copies.collect(act, self.settings.steps)
-            self.memory.add(_policy_rows(passed, self.settings.absorbing))
+            self.memory.add(policy_rows(passed, self.settings.absorbing))
             # The discriminator learns to tell them from the expert's.
             with seeded(int(sources[3].generate_state(1)[0])):
                 noted |= self.improve_discriminator(pairs)
@@ -461,16 +386,16 @@ class _Game:
 
     def improve_discriminator(self, rng: np.random.Generator) -> dict[str, float]:
         """A few steps of Adam on batches of both kinds of steps."""
-        s, policy_rows = self.settings, self.memory.all()
+        s, remembered = self.settings, self.memory.all()
         scale = torch.from_numpy(self._scale()).float()
         notes = []
         self.discriminator.train()
         for _ in range(s.discriminator_steps):
             which = [
-                rng.integers(len(each.states), size=s.batch) for each in (self.expert, policy_rows)
+                rng.integers(len(each.states), size=s.batch) for each in (self.expert, remembered)
             ]
             expert = self.pairs(self.expert.take(which[0]))
-            policy = self.pairs(policy_rows.take(which[1]))
+            policy = self.pairs(remembered.take(which[1]))
             logits = self.discriminator(expert), self.discriminator(policy)
             loss = discriminator_loss(*logits, (expert, policy))
             mix = torch.from_numpy(rng.random(s.batch)).float()
@@ -493,23 +418,23 @@ class _Game:
         """A round of PPO with the new rewards."""
         s, shape = self.settings, passed.terminated.shape
         self.discriminator.eval()
-        rewards = self.rewards(_policy_rows(passed, absorbing=False)).reshape(shape)
+        rewards = self.rewards(policy_rows(passed, absorbing=False)).reshape(shape)
         self.paid.update(rewards.reshape(-1, 1))
         scale = float(self.paid.scale[0]) if s.scale_rewards else 1.0
         absorbed = 0.0
         if s.absorbing:
-            end = _absorbed_rows(1, self.expert, 1.0)
+            end = absorbed_rows(1, self.expert, 1.0)
             absorbed = float(self.rewards(end)[0]) / (1.0 - s.discount)
         noted = self.actor.improve(passed, rewards / scale, rng, absorbed / scale)
         return noted | {"reward": float(rewards.mean()), "reward_scale": scale}
 
-    def rewards(self, rows: _Rows) -> Array:
+    def rewards(self, rows: Rows) -> Array:
         """``(N,)``: what the policy is paid for steps."""
         with torch.no_grad():
             logits = self.discriminator(self.pairs(rows)).double()
             return np.asarray(REWARDS[self.settings.reward](logits).numpy())
 
-    def pairs(self, rows: _Rows) -> Pairs:
+    def pairs(self, rows: Rows) -> Pairs:
         """Steps as the discriminator sees them."""
         absorbed, over = rows.absorbed, rows.absorbed | rows.terminated
         logs = self.actor.log_prob(rows.states, rows.actions)
@@ -550,114 +475,18 @@ class _Game:
                 getattr(net, name).copy_(torch.from_numpy(values))
 
 
-# --- the steps ----------------------------------------------------------------------------------
-
-
-class _Rows(NamedTuple):
-    """N steps, in the environment's units."""
-
-    states: Array
-    actions: Any
-    next_states: Array
-    terminated: Any
-    absorbed: Any
-    """Which of them are no steps, but a stay in the state after the end."""
-    weights: Array
-
-    def take(self, which: Any) -> _Rows:
-        """Some of them."""
-        return _Rows(*(each[which] for each in self))
-
-
-def _joined(parts: Sequence[_Rows]) -> _Rows:
-    return _Rows._make(np.concatenate(each) for each in zip(*parts, strict=True))
-
-
-def _absorbed_rows(n: int, like: _Rows, weight: float) -> _Rows:
-    """Stays in the state after the end; their states and actions are masked where they are read."""
-    states = np.repeat(like.states[:1], n, axis=0)
-    yes, weights = np.ones(n, dtype=bool), np.full(n, weight)
-    return _Rows(states, np.repeat(like.actions[:1], n, axis=0), states, ~yes, yes, weights)
-
-
-def _policy_rows(passed: Transitions, absorbing: bool) -> _Rows:
-    """The policy's steps, one after the other, and a stay after each end."""
-    flat = [each.reshape(-1, *each.shape[2:]) for each in passed[:4]]
-    none, ones = np.zeros(len(flat[0]), dtype=bool), np.ones(len(flat[0]))
-    rows = _Rows(*flat, none, ones)
-    if not absorbing:
-        return rows
-    return _joined([rows, _absorbed_rows(int(rows.terminated.sum()), rows, 1.0)])
-
-
-def _expert(env: Any, demos: Demonstrations, settings: _Settings) -> _Rows:
-    """The demonstrated steps that are shown, and a stay after each end.
-
-    Raises:
-        ValueError: when demonstrations and environment don't fit each other.
-    """
-    check_type("demos", demos, Demonstrations)
-    name = getattr(getattr(env, "spec", None), "id", None)
-    demos.check_spaces(env.single_observation_space, env.single_action_space, name)
-    steps = demos.steps()
-    lengths = np.array([len(each) for each in demos.actions])
-    last = steps.time == lengths[steps.trajectory] - 1
-    shown = steps.time % settings.subsample == 0
-    n = int(shown.sum())
-    rows = _Rows(
-        steps.state.astype(np.float64)[shown],
-        steps.action[shown],
-        steps.next_state.astype(np.float64)[shown],
-        (last & demos.terminated[steps.trajectory])[shown],
-        np.zeros(n, dtype=bool),
-        np.ones(n),
-    )
-    if not settings.absorbing:
-        return rows
-    ends = _absorbed_rows(int(demos.terminated.sum()), rows, 1.0 / settings.subsample)
-    return _joined([rows, ends])
-
-
-class _Memory:
-    """The policy's steps of the last iterations."""
-
-    def __init__(self, size: int) -> None:
-        self.kept: deque[_Rows] = deque(maxlen=size)
-
-    def add(self, rows: _Rows) -> None:
-        """The newest; the oldest are forgotten where there are too many."""
-        self.kept.append(rows)
-
-    def all(self) -> _Rows:
-        """Of all of them."""
-        return _joined(self.kept)
-
-    def arrays(self) -> Arrays:
-        """For a checkpoint."""
-        arrays: Arrays = {}
-        for i, rows in enumerate(self.kept):
-            arrays |= named(f"{i}", rows._asdict())
-        return arrays
-
-    def restore(self, arrays: Arrays) -> None:
-        """To where it was."""
-        self.kept.clear()
-        for i in range(len({name.partition("/")[0] for name in arrays})):
-            self.kept.append(_Rows(**part(arrays, f"{i}")))
-
-
 # --- what they are given ------------------------------------------------------------------------
 
 
-def _free(settings: _Settings, d: int, m: int) -> Free:
+def _free(settings: Settings, d: int, m: int) -> Free:
     net = network(d + m, settings.hidden, settings.regularisation, settings.seed)
     return Free(net)
 
 
 def _structured(
     state_only: bool, reward_net: nn.Module | None
-) -> Callable[[_Settings, int, int], Structured]:
-    def make(s: _Settings, d: int, m: int) -> Structured:
+) -> Callable[[Settings, int, int], Structured]:
+    def make(s: Settings, d: int, m: int) -> Structured:
         wanted = d if state_only else d + m
         shaping = network(d, s.hidden, s.regularisation, s.seed + 1)
         if reward_net is None:
@@ -674,37 +503,6 @@ def _structured(
         return Structured(own, shaping, s.discount, standardised=[shaping])
 
     return make
-
-
-def _settings(env: Any, **given: Any) -> _Settings:
-    """The settings, each checked under its name."""
-    copies = as_vector(env)
-    checked = dict(given)
-    checked["seed"] = check_whole_seed(given["seed"])
-    for name in ("absorbing", "scale_rewards"):
-        checked[name] = check_flag(name, given[name])
-    for name in ("subsample", "steps", "memory", "discriminator_steps", "policy_epochs"):
-        checked[name] = check_count(name, given[name])
-    checked["batch"] = check_count("batch", given["batch"], least=2)
-    for name in ("learning_rate", "policy_learning_rate"):
-        checked[name] = check_real(name, given[name], 0.0, open_end=True)
-    for name in ("penalty", "entropy_weight"):
-        checked[name] = check_real(name, given[name], 0.0)
-    for name in ("hidden", "policy_hidden"):
-        checked[name] = check_sizes(name, given[name])
-    checked["trace"] = check_real("trace", given["trace"], 0.0, most=1.0)
-    checked["discount"] = check_real("discount", given["discount"], 0.0, most=1.0)
-    if checked["discount"] == 1.0:
-        raise ValueError("discount is 1; expected a number below 1, since episodes may have no end")
-    _one_of("regularisation", given["regularisation"], REGULARISATIONS)
-    checked["max_steps"] = limit_of(copies, given["max_steps"])
-    return _Settings(copies=int(copies.num_envs), **checked)
-
-
-def _one_of(name: str, value: Any, known: Any) -> str:
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} is {value!r}; expected one of {list(known)}")
-    return value
 
 
 def _warn_of_sure(accuracies: Array, method: str) -> None:

@@ -68,7 +68,7 @@ class Copies:
         """Of each copy, its actions since its episode began."""
         self.paid = np.zeros(self.n)
         """Of each copy, what the environment paid since then."""
-        self.states: Array = np.zeros((self.n, *self.env.single_observation_space.shape))
+        self.states: Array = np.zeros((self.n, *(self.env.single_observation_space.shape or ())))
         self._same_step = self.env.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
 
     def collect(self, act: Act, steps: int) -> tuple[Transitions, dict[str, float]]:
