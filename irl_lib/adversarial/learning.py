@@ -32,7 +32,6 @@ from irl_lib.networks import PolicyNet, one_thread, seeded
 from irl_lib.support.checkpoints import Training
 from irl_lib.support.checks import (
     Array,
-    check_flag,
 )
 from irl_lib.support.result import Result
 from irl_lib.support.runs import Kept, LongRun, identity_of
@@ -289,9 +288,9 @@ def airl(
     settings = settings_of(
         locals() | {"reward": "logit", "absorbing": False, "entropy_weight": 0.0}
     )
-    shown = check_flag("state_only", state_only)
     with one_thread():
-        game = _Game(env, demos, settings, _structured(shown, reward_net))
+        make = _structured(reward_net)
+        game = _Game(env, demos, settings, make, reward_net=reward_net)
         found = game.play("airl", max_iterations, tolerance, checkpoint, callback, progress)
     return AirlResult(
         reward=game.discriminator.reward.eval(),
@@ -309,6 +308,7 @@ class _Game:
         demos: Demonstrations,
         settings: Settings,
         make: Callable[[Settings, int, int], Any],
+        **networks: nn.Module | None,
     ) -> None:
         self.settings = settings
         self.copies = Copies(env, settings.seed, settings.max_steps)
@@ -343,7 +343,8 @@ class _Game:
             "discriminator": Training(self.discriminator, self.optimiser),
             "memory": self.memory,
         }
-        self.identity = identity_of(settings, vector, self.expert, discriminator=self.discriminator)
+        given = {name: net for name, net in networks.items() if net is not None}
+        self.identity = identity_of(settings, vector, self.expert, **given)
         self._show_units()
 
     def play(
@@ -484,10 +485,10 @@ def _free(settings: Settings, d: int, m: int) -> Free:
 
 
 def _structured(
-    state_only: bool, reward_net: nn.Module | None
+    reward_net: nn.Module | None,
 ) -> Callable[[Settings, int, int], Structured]:
     def make(s: Settings, d: int, m: int) -> Structured:
-        wanted = d if state_only else d + m
+        wanted = d if s.state_only else d + m
         shaping = network(d, s.hidden, s.regularisation, s.seed + 1)
         if reward_net is None:
             reward: nn.Module = network(wanted, s.hidden, s.regularisation, s.seed)
@@ -496,8 +497,8 @@ def _structured(
         if not isinstance(reward_net, nn.Module) or size != wanted:
             raise ValueError(
                 f"reward_net is {reward_net!r}; expected a torch module with n_inputs {wanted}: "
-                f"states of {d} numbers{'' if state_only else f', actions of {m}'} "
-                f"(state_only is {state_only})"
+                f"states of {d} numbers{'' if s.state_only else f', actions of {m}'} "
+                f"(state_only is {s.state_only})"
             )
         own = copy.deepcopy(reward_net)
         return Structured(own, shaping, s.discount, standardised=[shaping])

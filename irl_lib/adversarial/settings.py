@@ -42,6 +42,7 @@ class Settings:
     policy_epochs: int
     trace: float
     entropy_weight: float
+    state_only: bool = False
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
@@ -53,7 +54,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     copies = as_vector(given["env"])
     checked = {each.name: given[each.name] for each in fields(Settings) if each.name in given}
     checked["seed"] = check_whole_seed(given["seed"])
-    for name in ("absorbing", "scale_rewards"):
+    for name in {"absorbing", "scale_rewards", "state_only"} & checked.keys():
         checked[name] = check_flag(name, given[name])
     for name in ("subsample", "steps", "memory", "discriminator_steps", "policy_epochs"):
         checked[name] = check_count(name, given[name])
