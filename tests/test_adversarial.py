@@ -19,11 +19,13 @@ pytest.importorskip("stable_baselines3")
 from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
 
 from irl_lib import adversarial  # noqa: E402
-from irl_lib.adversarial import Free, Structured, learning  # noqa: E402
+from irl_lib.adversarial import learning  # noqa: E402
 from irl_lib.adversarial.discriminators import (  # noqa: E402
     REGULARISATIONS,
     REWARDS,
+    Free,
     Pairs,
+    Structured,
     accuracy,
     discriminator_loss,
     gradient_penalty,

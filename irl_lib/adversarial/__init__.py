@@ -29,16 +29,14 @@ from typing import TYPE_CHECKING
 from irl_lib.support.lazy import lazily
 
 if TYPE_CHECKING:
-    from irl_lib.adversarial.discriminators import REWARDS, Free, Structured
+    from irl_lib.adversarial.discriminators import REWARDS
     from irl_lib.adversarial.learning import AirlResult, GailResult, Iteration, airl, gail
 
 __all__ = [
     "REWARDS",
     "AirlResult",
-    "Free",
     "GailResult",
     "Iteration",
-    "Structured",
     "airl",
     "gail",
 ]
@@ -47,11 +45,9 @@ __getattr__ = lazily(
     __name__,
     {
         "AirlResult": "irl_lib.adversarial.learning",
-        "Free": "irl_lib.adversarial.discriminators",
         "GailResult": "irl_lib.adversarial.learning",
         "Iteration": "irl_lib.adversarial.learning",
         "REWARDS": "irl_lib.adversarial.discriminators",
-        "Structured": "irl_lib.adversarial.discriminators",
         "airl": "irl_lib.adversarial.learning",
         "gail": "irl_lib.adversarial.learning",
     },
