@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from irl_lib import (
+    adversarial,
     behavior_cloning,
     demonstrations,
     guided_cost,
@@ -53,6 +54,7 @@ __all__ = [
     "ConvergenceWarning",
     "Demonstrations",
     "__version__",
+    "adversarial",
     "behavior_cloning",
     "demonstrations",
     "guided_cost",

@@ -35,6 +35,7 @@ pytest.importorskip("stable_baselines3")
 pytest.importorskip("matplotlib")
 
 MODULES = (
+    "adversarial",
     "behavior_cloning",
     "demonstrations",
     "guided_cost",
@@ -135,6 +136,7 @@ def net(n_inputs: int = 2) -> Any:
 def calls() -> dict[str, Call]:
     """By the name of the function, the class or the method."""
     from irl_lib import (
+        adversarial,
         behavior_cloning,
         demonstrations,
         guided_cost,
@@ -177,6 +179,33 @@ def calls() -> dict[str, Call]:
     axes = plotting.figure(width=2.0)[1]
     square = worlds.gridworld(2)
     two = torch.zeros(2)
+    game = {
+        "env": env,
+        "demos": moves,
+        "seed": 0,
+        "subsample": 1,
+        "discount": 0.9,
+        "max_iterations": 1,
+        "tolerance": 100.0,
+        "max_steps": 4,
+        "steps": 2,
+        "memory": 1,
+        "discriminator_steps": 1,
+        "batch": 2,
+        "learning_rate": 1e-3,
+        "regularisation": "gradient penalty",
+        "penalty": 1.0,
+        "hidden": (3,),
+        "scale_rewards": True,
+        "policy_hidden": (3,),
+        "policy_learning_rate": 1e-3,
+        "policy_epochs": 1,
+        "trace": 0.9,
+        "checkpoint": None,
+        "callback": None,
+        "progress": False,
+    }
+    free = {"reward": "logit", "absorbing": False, "entropy_weight": 0.0}
     return {
         "behavior_cloning.clone": Call(
             behavior_cloning.clone,
@@ -250,6 +279,8 @@ def calls() -> dict[str, Call]:
         "demonstrations.sample": Call(
             demonstrations.sample, {"mdp": model, "policy": pi, "n": 2, "rng": rng, "length": 2}
         ),
+        "adversarial.gail": Call(adversarial.gail, game | free),
+        "adversarial.airl": Call(adversarial.airl, game | {"state_only": True, "reward_net": None}),
         "guided_cost.guided_cost_learning": Call(
             guided_cost.guided_cost_learning,
             {

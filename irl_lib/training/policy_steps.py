@@ -69,7 +69,7 @@ class SoftActor:
         with seeded(seed % 2**64):
             self.model = PPO(
                 _TimedPolicy,
-                _Spaces(len(units.centre) + 1, len(units.low)),
+                Unstepped(len(units.centre) + 1, unit_box(len(units.low))),
                 learning_rate=learning_rate,
                 n_steps=batch,  # of a buffer that is never filled; it warns where a batch is larger
                 batch_size=batch,
@@ -191,12 +191,17 @@ class _TimedPolicy(ActorCriticPolicy):
         return self.value_net(for_value), gaussian.log_prob(actions), gaussian.entropy()
 
 
-class _Spaces(Env[NDArray[np.float32], NDArray[np.float32]]):
-    """The spaces of an environment that nobody steps; actions are those before the tangent."""
+class Unstepped(Env[NDArray[np.float32], Any]):
+    """The spaces of an environment that nobody steps: numbers in their units."""
 
-    def __init__(self, n_inputs: int, action_size: int) -> None:
+    def __init__(self, n_inputs: int, action_space: Any) -> None:
         self.observation_space = spaces.Box(-np.inf, np.inf, (n_inputs,), np.float32)
-        self.action_space = spaces.Box(-1.0, 1.0, (action_size,), np.float32)
+        self.action_space = action_space
+
+
+def unit_box(size: int) -> Any:
+    """``size`` numbers from -1 to 1."""
+    return spaces.Box(-1.0, 1.0, (size,), np.float32)
 
 
 def _numbers(layer: nn.Linear) -> Layer:

@@ -363,6 +363,7 @@ def test_the_wheel_needs_numpy_and_scipy_alone(wheel: Path) -> None:
         ("max_ent.deep_max_ent", "torch"),
         ("behavior_cloning.clone_network", "torch"),
         ("guided_cost.guided_cost_learning", "torch"),
+        ("adversarial.gail", "torch"),
         ("worlds.cartpole", "gym"),
     ],
 )
@@ -373,6 +374,16 @@ def test_a_missing_extra_is_named(wheel: Path, name: str, extra: str) -> None:
         "except ImportError as error: print(error)"
     )
     assert f"irl_lib[{extra}]" in run_python(code, wheel)
+
+
+@pytest.mark.parametrize("name", ["guided_cost.guided_cost_learning", "adversarial.airl"])
+def test_a_missing_optimiser_of_policies_is_named(wheel: Path, name: str) -> None:
+    code = (
+        f"{BLOCKING.replace(str(BLOCKED), str(('stable_baselines3',)))}\nimport irl_lib\n"
+        f"try: irl_lib.{name}\n"
+        "except ImportError as error: print(error)"
+    )
+    assert "irl_lib[rl]" in run_python(code, wheel)
 
 
 def test_importing_the_package_is_light() -> None:
