@@ -33,13 +33,13 @@ class Transitions(NamedTuple):
     """``(T, n)`` whole numbers or ``(T, n, m)`` floats, as the environment got them."""
     next_states: Array
     """``(T, n, d)``: where the step led, also where the episode ended there."""
-    terminated: Flags
+    terminated: NDArray[np.bool_]
     """``(T, n)``."""
-    truncated: Flags
+    truncated: NDArray[np.bool_]
     """``(T, n)``: cut by a limit of steps, and not terminated."""
 
     @property
-    def ended(self) -> Flags:
+    def ended(self) -> NDArray[np.bool_]:
         """``(T, n)``: after which steps a copy began anew."""
         return self.terminated | self.truncated
 
@@ -132,7 +132,7 @@ class Copies:
 
     def _reset(self, which: Flags) -> None:
         """Some copies, to where their present episodes began."""
-        seeds: Any = [  # one for each copy, which Gymnasium's annotation leaves out
+        seeds = [
             int(np.random.SeedSequence([self.seed, i, int(episode)]).generate_state(1)[0])
             for i, episode in enumerate(self.episodes)
         ]
@@ -167,7 +167,7 @@ class Copies:
         self.done = [list(each) for each in played]
 
 
-def as_vector(env: Any) -> VectorEnv[Any, Any, Any]:
+def as_vector(env: Any) -> Any:
     """A vectorised environment as it is, a single one as the only copy.
 
     Raises:
@@ -178,7 +178,6 @@ def as_vector(env: Any) -> VectorEnv[Any, Any, Any]:
             raise ValueError(f"env is {env!r}; expected a Gymnasium environment or VectorEnv")
         single = env
         env = SyncVectorEnv([lambda: single])
-    vector: VectorEnv[Any, Any, Any] = env
     seen, done = env.single_observation_space, env.single_action_space
     if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
         raise ValueError(f"env's observation space is {seen}; expected a Box with one axis")
@@ -191,10 +190,10 @@ def as_vector(env: Any) -> VectorEnv[Any, Any, Any]:
             f"env's action space is {done}; expected a Discrete space, or a Box of floats with one "
             "axis between finite bounds"
         )
-    return vector
+    return env
 
 
-def limit_of(env: VectorEnv[Any, Any, Any], max_steps: int | None) -> int:
+def limit_of(env: Any, max_steps: int | None) -> int:
     """``max_steps``, or where that is None the limit that the copies have of their own.
 
     Raises:
