@@ -22,7 +22,6 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from irl_lib.support.checks import (
-    SUM_TOLERANCE,
     Array,
     WrongTypeError,
     as_array,
@@ -34,6 +33,7 @@ from irl_lib.support.checks import (
     check_shape,
     check_type,
 )
+from irl_lib.support.transitions import action_major, to_csr
 
 try:  # scipy's kernel of its own products, under a name that is not public: see add_product
     from scipy.sparse._sparsetools import csr_matvec
@@ -76,7 +76,7 @@ class MDP:
         discount: float = 1.0,
         horizon: int | None = None,
     ) -> None:
-        self.matrix, self.n_actions = _action_major(transitions)
+        self.matrix, self.n_actions = action_major(transitions)
         self.n_states: int = self.matrix.shape[1]
         self.initial = check_distribution("initial", initial, (self.n_states,))
         self.discount = check_real("discount", discount, 0.0, open_end=True, most=1.0)
@@ -452,7 +452,7 @@ def feature_matrix(mdp: MDP, features: Any) -> Array | sparse.csr_array:
 
 
 def _sparse_features(mdp: MDP, features: Any) -> sparse.csr_array:
-    matrix = _to_csr("features", features)
+    matrix = to_csr("features", features)
     n_states, n_actions = mdp.n_states, mdp.n_actions
     if not np.isfinite(matrix.data).all():
         raise ValueError("features has an entry that is not finite; expected finite numbers")
@@ -464,80 +464,6 @@ def _sparse_features(mdp: MDP, features: Any) -> sparse.csr_array:
             f"each state and action, or ({n_states}, K), a row for each state"
         )
     return matrix
-
-
-def _to_csr(name: str, value: Any) -> sparse.csr_array:
-    """CSR of floats; it may share memory with ``value``."""
-    if value.dtype.kind not in "biuf":
-        raise ValueError(f"{name} has entries of type {value.dtype}; expected real numbers")
-    return sparse.csr_array(value, dtype=np.float64)
-
-
-def _action_major(transitions: Any) -> tuple[sparse.csr_array, int]:
-    """The transitions in any of their three forms as ``(A*S, S)`` CSR, and ``A``."""
-    if sparse.issparse(transitions):
-        matrix, n_actions = _from_stacked(transitions)
-    elif isinstance(transitions, list | tuple) and any(map(sparse.issparse, transitions)):
-        matrix, n_actions = _from_sequence(transitions), len(transitions)
-    else:
-        matrix, n_actions = _from_dense(transitions)
-    return _check_rows(matrix), n_actions
-
-
-def _from_stacked(transitions: Any) -> tuple[sparse.csr_array, int]:
-    rows, n_states = transitions.shape if len(transitions.shape) == 2 else (0, 0)
-    n_actions = rows // n_states if n_states else 0
-    if n_actions < 1 or rows != n_states * n_actions:
-        raise ValueError(f"transitions has shape {transitions.shape}; expected (S*A, S)")
-    order = np.arange(rows).reshape(n_states, n_actions).T.ravel()
-    return _to_csr("transitions", transitions)[order], n_actions
-
-
-def _from_sequence(transitions: Sequence[Any]) -> sparse.csr_array:
-    n_states = max(np.shape(part)[-1] for part in transitions if sparse.issparse(part))
-    for a, part in enumerate(transitions):
-        if not sparse.issparse(part) or part.shape != (n_states, n_states):
-            raise ValueError(
-                f"transitions[{a}] has shape {np.shape(part)}; expected a sparse matrix of shape "
-                f"({n_states}, {n_states}) for each action"
-            )
-    parts = [_to_csr(f"transitions[{a}]", part) for a, part in enumerate(transitions)]
-    return sparse.csr_array(sparse.vstack(parts, format="csr"), copy=len(parts) == 1)
-
-
-def _from_dense(transitions: Any) -> tuple[sparse.csr_array, int]:
-    array = check_numbers("transitions", transitions)
-    shape = array.shape
-    if len(shape) != 3 or shape[0] != shape[2] or 0 in shape:
-        raise ValueError(f"transitions has shape {shape}; expected (S, A, S)")
-    return sparse.csr_array(array.transpose(1, 0, 2).reshape(-1, shape[0])), shape[1]
-
-
-def _check_rows(matrix: sparse.csr_array) -> sparse.csr_array:
-    n_states = matrix.shape[1]
-    matrix.sum_duplicates()
-    data = matrix.data
-    for wrong, wanted in ((~np.isfinite(data), "finite"), (data < 0, ">= 0")):
-        if wrong.any():
-            entry = int(np.argmax(wrong))
-            a, s = divmod(int(np.searchsorted(matrix.indptr, entry, "right")) - 1, n_states)
-            raise ValueError(f"transitions is {data[entry]:g} at s={s}, a={a}; expected {wanted}")
-    sums = np.asarray(matrix.sum(axis=1)).ravel()
-    if np.abs(sums - 1.0).max() > SUM_TOLERANCE:
-        a, s = divmod(int(np.argmax(np.abs(sums - 1.0))), n_states)
-        total = sums[a * n_states + s]
-        raise ValueError(f"transitions sums to {total:.9g} over s' at s={s}, a={a}; expected 1")
-    matrix.data /= np.repeat(sums, np.diff(matrix.indptr))
-    matrix.eliminate_zeros()
-    return _with_small_indices(matrix)
-
-
-def _with_small_indices(matrix: sparse.csr_array) -> sparse.csr_array:
-    """The same matrix with 32-bit indices where they suffice: a backup reads every one of them."""
-    if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
-        return matrix
-    indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
-    return sparse.csr_array((matrix.data, indices, indptr), shape=matrix.shape)
 
 
 def _check_horizon(horizon: Any) -> int | None:

@@ -25,6 +25,8 @@ from irl_lib.guided_cost.learning import (
     GuidedCostResult,
     Iteration,
     guided_cost_learning,
+)
+from irl_lib.guided_cost.weights import (
     log_weights,
     mixture_log_density,
     model_log_density,

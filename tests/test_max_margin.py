@@ -88,15 +88,18 @@ def by_general_optimiser(case: Listed, slack: float | None, upper: float = np.in
     )
     best = np.inf
     for start in (1.0, 10.0):
-        found = optimize.minimize(
-            lambda x: 0.5 * x[:k] @ x[:k] + price * x[k:].sum(),
-            np.full(k + n, start),
-            jac=lambda x: np.r_[x[:k], np.full(n, price)],
-            bounds=[(None, upper)] * k + [(0.0, None)] * n,
-            constraints=constraint,
-            method="SLSQP",
-            options={"maxiter": 1000, "ftol": 1e-14},
-        )
+        # scipy 1.13 says when it brings a step back to the bounds.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            found = optimize.minimize(
+                lambda x: 0.5 * x[:k] @ x[:k] + price * x[k:].sum(),
+                np.full(k + n, start),
+                jac=lambda x: np.r_[x[:k], np.full(n, price)],
+                bounds=[(None, upper)] * k + [(0.0, None)] * n,
+                constraints=constraint,
+                method="SLSQP",
+                options={"maxiter": 1000, "ftol": 1e-14},
+            )
         feasible = np.hstack([case.leads, select]) @ found.x >= case.margins - 1e-8
         if found.success and feasible.all():
             best = min(best, float(found.fun))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irl_book_site import build_wheel
 from irl_lib import planning, plotting, worlds
 from irl_lib.plotting import players
 from irl_lib.worlds import gridworld, roads, terrain, traveller
@@ -102,20 +100,6 @@ def test_a_player_is_deterministic_and_needs_no_other_host():
     assert 'id="player-growing"' in first
     for part in ("<noscript>", "@media print", 'aria-label="Frame"', ">Play</button>"):
         assert part in first
-
-
-def test_the_page_of_a_player_is_in_the_wheel(root, tmp_path):
-    wheel = build_wheel(root, tmp_path)
-    code = "from irl_lib import plotting; print(plotting.__file__); print(plotting.TEMPLATE)"
-    environment = {**os.environ, "PYTHONPATH": str(wheel)}
-    command = [sys.executable, "-P", "-c", code]
-    ran = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment
-    )
-    where, page = ran.stdout.split("\n", 1)
-    assert where.startswith(str(wheel))
-    assert page.strip() == plotting.TEMPLATE.strip()
-    assert "@IMAGES@" in page
 
 
 def test_the_frames_are_pictures():

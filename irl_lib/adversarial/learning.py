@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,47 +10,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from irl_lib.adversarial.discriminators import (
-    REWARDS,
     Free,
-    Pairs,
     Structured,
     accuracy,
     discriminator_loss,
     gradient_penalty,
-    network,
-    optimiser,
 )
-from irl_lib.adversarial.settings import Settings, settings_of
-from irl_lib.adversarial.steps import Memory, Rows, absorbed_rows, expert_rows, policy_rows
+from irl_lib.adversarial.game import Game, free, structured
+from irl_lib.adversarial.settings import CERTIFICATE, HISTORY, settings_of, warn_of_sure
+from irl_lib.adversarial.steps import policy_rows
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.networks import PolicyNet, one_thread, seeded
-from irl_lib.support.checkpoints import Training
-from irl_lib.support.checks import (
-    Array,
-)
 from irl_lib.support.result import Result
-from irl_lib.support.runs import Kept, LongRun, identity_of
-from irl_lib.training.copies import Copies, Transitions
-from irl_lib.training.ppo import Actor
-from irl_lib.training.running_unit import RunningUnit
-
-CERTIFICATE = ("divergence",)
-HISTORY = (
-    "accuracy",
-    "discriminator_loss",
-    "penalty",
-    "entropy",
-    "reward",
-    "reward_scale",
-    "episode_length",
-    "environment_return",
-    "environment_steps",
-    *CERTIFICATE,
-)
-SURE, SURE_ROUNDS = 0.99, 20  # an accuracy, in so many iterations in a row, that is warned of
+from irl_lib.support.runs import LongRun
+from irl_lib.training.copies import Transitions
 
 
 class Iteration(NamedTuple):
@@ -106,9 +80,9 @@ def gail(
     memory: int = 4,
     discriminator_steps: int = 8,
     batch: int = 256,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-4,
     regularisation: str = "gradient penalty",
-    penalty: float = 1.0,
+    penalty: float = 10.0,
     hidden: Sequence[int] = (64, 64),
     scale_rewards: bool = True,
     policy_hidden: Sequence[int] = (64, 64),
@@ -202,8 +176,8 @@ def gail(
     """
     settings = settings_of(locals())
     with one_thread():
-        game = _Game(env, demos, settings, _free)
-        found = game.play("gail", max_iterations, tolerance, checkpoint, callback, progress)
+        game = Game(env, demos, settings, free)
+        found = _play(game, "gail", max_iterations, tolerance, checkpoint, callback, progress)
     return GailResult(discriminator=game.discriminator, **found)
 
 
@@ -221,11 +195,11 @@ def airl(
     max_steps: int | None = None,
     steps: int = 128,
     memory: int = 4,
-    discriminator_steps: int = 16,
+    discriminator_steps: int = 8,
     batch: int = 256,
-    learning_rate: float = 3e-3,
+    learning_rate: float = 3e-4,
     regularisation: str = "gradient penalty",
-    penalty: float = 0.1,
+    penalty: float = 10.0,
     hidden: Sequence[int] = (64, 64),
     scale_rewards: bool = True,
     policy_hidden: Sequence[int] = (64, 64),
@@ -289,9 +263,9 @@ def airl(
         locals() | {"reward": "logit", "absorbing": False, "entropy_weight": 0.0}
     )
     with one_thread():
-        make = _structured(reward_net)
-        game = _Game(env, demos, settings, make, reward_net=reward_net)
-        found = game.play("airl", max_iterations, tolerance, checkpoint, callback, progress)
+        make = structured(reward_net)
+        game = Game(env, demos, settings, make, reward_net=reward_net)
+        found = _play(game, "airl", max_iterations, tolerance, checkpoint, callback, progress)
     return AirlResult(
         reward=game.discriminator.reward.eval(),
         shaping=game.discriminator.shaping.eval(),
@@ -299,225 +273,80 @@ def airl(
     )
 
 
-class _Game:
-    """A discriminator, a policy, and the steps that the first is trained on."""
-
-    def __init__(
-        self,
-        env: Any,
-        demos: Demonstrations,
-        settings: Settings,
-        make: Callable[[Settings, int, int], Any],
-        **networks: nn.Module | None,
-    ) -> None:
-        self.settings = settings
-        self.copies = Copies(env, settings.seed, settings.max_steps)
-        vector = self.copies.env
-        self.expert = expert_rows(vector, demos, settings.subsample, settings.absorbing)
-        self.unit = RunningUnit(self.expert.states[~self.expert.absorbed])
-        self.actor = Actor(
-            vector.single_observation_space,
-            vector.single_action_space,
-            self.unit,
-            settings.seed,
-            discount=settings.discount,
-            hidden=settings.policy_hidden,
-            learning_rate=settings.policy_learning_rate,
-            epochs=settings.policy_epochs,
-            batch=settings.batch,
-            trace=settings.trace,
-            entropy_weight=settings.entropy_weight,
-        )
-        self.paid = RunningUnit(np.zeros((1, 1)))
-        d, m = len(self.unit.centre), len(self.actor.middle)
-        self.discriminator = make(settings, d + settings.absorbing, m)
-        self.optimiser = optimiser(
-            self.discriminator, settings.regularisation, settings.learning_rate
-        )
-        self.memory = Memory(settings.memory)
-        self.state: dict[str, Kept] = {
-            "copies": self.copies,
-            "unit": self.unit,
-            "paid": self.paid,
-            "actor": self.actor.training,
-            "discriminator": Training(self.discriminator, self.optimiser),
-            "memory": self.memory,
-        }
-        given = {name: net for name, net in networks.items() if net is not None}
-        self.identity = identity_of(settings, vector, self.expert, **given)
-        self._show_units()
-
-    def play(
-        self,
-        method: str,
-        max_iterations: int,
-        tolerance: float | None,
-        checkpoint: str | os.PathLike[str] | None,
-        callback: Callable[[Iteration], None] | None,
-        progress: bool,
-    ) -> dict[str, Any]:
-        """All iterations; what the result has in common."""
-        if callback is not None and not callable(callback):
-            raise ValueError(f"callback is {callback!r}; expected a function")
-        run = LongRun(
-            method, HISTORY, self.identity, self.state, checkpoint, CERTIFICATE, tolerance
-        )
-        for number in run.iterations(max_iterations, progress):
-            sources = np.random.SeedSequence([self.settings.seed, number]).spawn(4)
-            acts, pairs, batches = map(np.random.default_rng, sources[:3])
-            # The policy takes some steps.
-            act = partial(self.actor.act, rng=acts)
-            passed, noted = self.copies.collect(act, self.settings.steps)
-            self.memory.add(policy_rows(passed, self.settings.absorbing))
-            # The discriminator learns to tell them from the expert's.
-            with seeded(int(sources[3].generate_state(1)[0])):
-                noted |= self.improve_discriminator(pairs)
-            # The policy learns from what the discriminator pays.
-            noted |= self.improve_policy(passed, batches)
-            # What is known of the size of the observations is brought up to date.
-            self.unit.update(passed.states.reshape(-1, passed.states.shape[-1]))
-            self._show_units()
-            steps = (number + 1) * self.settings.steps * self.copies.n
-            run.note(noted | {"environment_steps": float(steps)})
-            _warn_of_sure(run.history["accuracy"], method)
-            if callback is not None:
-                callback(Iteration(number, self.actor.policy, self.discriminator))
-        self.discriminator.eval()
-        return {"policy": self.actor.policy(), **run.outcome()}
-
-    def improve_discriminator(self, rng: np.random.Generator) -> dict[str, float]:
-        """A few steps of Adam on batches of both kinds of steps."""
-        s, remembered = self.settings, self.memory.all()
-        scale = torch.from_numpy(self._scale()).float()
-        notes = []
-        self.discriminator.train()
-        for _ in range(s.discriminator_steps):
-            which = [
-                rng.integers(len(each.states), size=s.batch) for each in (self.expert, remembered)
-            ]
-            expert = self.pairs(self.expert.take(which[0]))
-            policy = self.pairs(remembered.take(which[1]))
-            logits = self.discriminator(expert), self.discriminator(policy)
-            loss = discriminator_loss(*logits, (expert, policy))
-            mix = torch.from_numpy(rng.random(s.batch)).float()
-            slope = torch.zeros(())
-            if s.regularisation == "gradient penalty" and s.penalty > 0.0:
-                slope = gradient_penalty(self.discriminator, expert, policy, mix, scale)
-            self.optimiser.zero_grad()
-            torch.autograd.backward(loss + s.penalty * slope)
-            self.optimiser.step()
-            notes.append((accuracy(*logits), float(loss.detach()), float(slope.detach())))
-        right, loss_mean, slope_mean = np.mean(notes, axis=0)
-        return {
-            "accuracy": right,
-            "discriminator_loss": loss_mean,
-            "penalty": slope_mean,
-            "divergence": abs(np.log(4.0) - loss_mean),
-        }
-
-    def improve_policy(self, passed: Transitions, rng: np.random.Generator) -> dict[str, float]:
-        """A round of PPO with the new rewards."""
-        s, shape = self.settings, passed.terminated.shape
-        self.discriminator.eval()
-        rewards = self.rewards(policy_rows(passed, absorbing=False)).reshape(shape)
-        self.paid.update(rewards.reshape(-1, 1))
-        scale = float(self.paid.scale[0]) if s.scale_rewards else 1.0
-        absorbed = 0.0
-        if s.absorbing:
-            end = absorbed_rows(1, self.expert, 1.0)
-            absorbed = float(self.rewards(end)[0]) / (1.0 - s.discount)
-        noted = self.actor.improve(passed, rewards / scale, rng, absorbed / scale)
-        return noted | {"reward": float(rewards.mean()), "reward_scale": scale}
-
-    def rewards(self, rows: Rows) -> Array:
-        """``(N,)``: what the policy is paid for steps."""
-        with torch.no_grad():
-            logits = self.discriminator(self.pairs(rows)).double()
-            return np.asarray(REWARDS[self.settings.reward](logits).numpy())
-
-    def pairs(self, rows: Rows) -> Pairs:
-        """Steps as the discriminator sees them."""
-        absorbed, over = rows.absorbed, rows.absorbed | rows.terminated
-        logs = self.actor.log_prob(rows.states, rows.actions)
-        actions = self.actor.encoded(rows.actions) * torch.from_numpy(~absorbed)[:, None]
-        return Pairs(
-            states=self._seen(rows.states, absorbed),
-            actions=actions,
-            next_states=self._seen(rows.next_states, over),
-            goes_on=torch.from_numpy(~rows.terminated).float(),
-            log_prob=logs * torch.from_numpy(~absorbed),
-            weights=torch.from_numpy(rows.weights).float(),
-        )
-
-    def _seen(self, states: Array, absorbed: Any) -> Tensor:
-        """``(N, d)``, or ``(N, d + 1)`` whose last number says that all is over."""
-        if self.settings.absorbing:
-            at = absorbed[:, None]
-            states = np.concatenate([np.where(at, self.unit.centre, states), at], axis=1)
-        return torch.from_numpy(states).float()
-
-    def _unit_of_states(self) -> tuple[Array, Array]:
-        flag = [0.0] * self.settings.absorbing
-        centre = np.concatenate([self.unit.centre, flag])
-        return centre, np.concatenate([self.unit.scale, [1.0] * len(flag)])
-
-    def _scale(self) -> Array:
-        """``(2 d + m,)``: of states, actions and next states."""
-        scale = self._unit_of_states()[1]
-        return np.concatenate([scale, self.actor.half, scale])
-
-    def _show_units(self) -> None:
-        """Standardises the inputs of the discriminator's own networks."""
-        states = self._unit_of_states()
-        actions = self.actor.middle, self.actor.half
-        for net in self.discriminator.standardised:
-            for name, *columns in zip(("centre", "scale"), states, actions, strict=True):
-                values = np.concatenate(columns)[: net.n_inputs]
-                getattr(net, name).copy_(torch.from_numpy(values))
+# --- the loop -----------------------------------------------------------------------------------
 
 
-# --- what they are given ------------------------------------------------------------------------
+def _play(
+    game: Game,
+    method: str,
+    max_iterations: int,
+    tolerance: float | None,
+    checkpoint: str | os.PathLike[str] | None,
+    callback: Callable[[Iteration], None] | None,
+    progress: bool,
+) -> dict[str, Any]:
+    """All iterations; what the result has in common."""
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback is {callback!r}; expected a function")
+    run = LongRun(method, HISTORY, game.identity, game.state, checkpoint, CERTIFICATE, tolerance)
+    for number in run.iterations(max_iterations, progress):
+        sources = np.random.SeedSequence([game.settings.seed, number]).spawn(4)
+        acts, pairs, batches = map(np.random.default_rng, sources[:3])
+        # The policy takes some steps.
+        act = partial(game.actor.act, rng=acts)
+        passed, noted = game.copies.collect(act, game.settings.steps)
+        game.memory.add(policy_rows(passed, game.settings.absorbing))
+        # The discriminator learns to tell them from the expert's.
+        with seeded(int(sources[3].generate_state(1)[0])):
+            noted |= _improve_discriminator(game, pairs)
+        # The policy learns from what the discriminator pays.
+        noted |= _improve_policy(game, passed, batches)
+        # What is known of the size of the observations is brought up to date.
+        game.see(passed.states)
+        steps = (number + 1) * game.settings.steps * game.copies.n
+        run.note(noted | {"environment_steps": float(steps)})
+        warn_of_sure(run.history["accuracy"], method)
+        if callback is not None:
+            callback(Iteration(number, game.actor.policy, game.discriminator))
+    game.discriminator.eval()
+    return {"policy": game.actor.policy(), **run.outcome()}
 
 
-def _free(settings: Settings, d: int, m: int) -> Free:
-    net = network(d + m, settings.hidden, settings.regularisation, settings.seed)
-    return Free(net)
+def _improve_discriminator(game: Game, rng: np.random.Generator) -> dict[str, float]:
+    """A few steps of Adam on batches of both kinds of steps."""
+    s, remembered = game.settings, game.memory.all()
+    scale = torch.from_numpy(game.scale()).float()
+    notes = []
+    game.discriminator.train()
+    for _ in range(s.discriminator_steps):
+        which = [rng.integers(len(each.states), size=s.batch) for each in (game.expert, remembered)]
+        expert = game.pairs(game.expert.take(which[0]))
+        policy = game.pairs(remembered.take(which[1]))
+        logits = game.discriminator(expert), game.discriminator(policy)
+        loss = discriminator_loss(*logits, (expert, policy))
+        mix = torch.from_numpy(rng.random(s.batch)).float()
+        slope = torch.zeros(())
+        if s.regularisation == "gradient penalty" and s.penalty > 0.0:
+            slope = gradient_penalty(game.discriminator, expert, policy, mix, scale)
+        game.optimiser.zero_grad()
+        torch.autograd.backward(loss + s.penalty * slope)
+        game.optimiser.step()
+        notes.append((accuracy(*logits), float(loss.detach()), float(slope.detach())))
+    right, loss_mean, slope_mean = np.mean(notes, axis=0)
+    return {
+        "accuracy": right,
+        "discriminator_loss": loss_mean,
+        "penalty": slope_mean,
+        "divergence": abs(np.log(4.0) - loss_mean),
+    }
 
 
-def _structured(
-    reward_net: nn.Module | None,
-) -> Callable[[Settings, int, int], Structured]:
-    def make(s: Settings, d: int, m: int) -> Structured:
-        wanted = d if s.state_only else d + m
-        shaping = network(d, s.hidden, s.regularisation, s.seed + 1)
-        if reward_net is None:
-            reward: nn.Module = network(wanted, s.hidden, s.regularisation, s.seed)
-            return Structured(reward, shaping, s.discount, standardised=[reward, shaping])
-        size = getattr(reward_net, "n_inputs", None)
-        if not isinstance(reward_net, nn.Module) or size != wanted:
-            raise ValueError(
-                f"reward_net is {reward_net!r}; expected a torch module with n_inputs {wanted}: "
-                f"states of {d} numbers{'' if s.state_only else f', actions of {m}'} "
-                f"(state_only is {s.state_only})"
-            )
-        own = copy.deepcopy(reward_net)
-        return Structured(own, shaping, s.discount, standardised=[shaping])
-
-    return make
-
-
-def _warn_of_sure(accuracies: Array, method: str) -> None:
-    """When the discriminator has been sure of everything for so long for the first time."""
-    if len(accuracies) < SURE_ROUNDS:
-        return
-    runs = np.convolve(accuracies >= SURE, np.ones(SURE_ROUNDS), "valid") == SURE_ROUNDS
-    if runs[-1] and not runs[:-1].any():
-        warnings.warn(
-            f"{method}: the discriminator has been right in {accuracies[-1]:.1%} and more of its "
-            f"steps for {SURE_ROUNDS} iterations: its rewards then say little about what to do "
-            "better (a larger penalty, a smaller learning_rate, fewer discriminator_steps help; or "
-            "the demonstrations may hold what no policy here can do); it may happen again without "
-            "a warning",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+def _improve_policy(game: Game, passed: Transitions, rng: np.random.Generator) -> dict[str, float]:
+    """A round of PPO with the new rewards."""
+    shape = passed.terminated.shape
+    game.discriminator.eval()
+    rewards = game.rewards(policy_rows(passed, absorbing=False)).reshape(shape)
+    game.paid.update(rewards.reshape(-1, 1))
+    scale = float(game.paid.scale[0]) if game.settings.scale_rewards else 1.0
+    noted = game.actor.improve(passed, rewards / scale, rng, game.absorbed() / scale)
+    return noted | {"reward": float(rewards.mean()), "reward_scale": scale}

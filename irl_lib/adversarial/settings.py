@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from irl_lib.adversarial.discriminators import REGULARISATIONS, REWARDS
 from irl_lib.support.checks import (
+    Array,
     check_count,
     check_flag,
     check_real,
@@ -15,6 +19,22 @@ from irl_lib.support.checks import (
     check_whole_seed,
 )
 from irl_lib.training.copies import as_vector, limit_of
+
+CERTIFICATE = ("divergence",)
+HISTORY = (
+    "accuracy",
+    "discriminator_loss",
+    "penalty",
+    "entropy",
+    "reward",
+    "reward_scale",
+    "episode_length",
+    "environment_return",
+    "environment_steps",
+    *CERTIFICATE,
+)
+
+SURE, SURE_ROUNDS = 0.99, 20  # an accuracy, in so many iterations in a row, that is warned of
 
 
 @dataclass(frozen=True)
@@ -79,3 +99,20 @@ def _one_of(name: str, value: Any, known: Any) -> str:
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} is {value!r}; expected one of {list(known)}")
     return value
+
+
+def warn_of_sure(accuracies: Array, method: str) -> None:
+    """When the discriminator has been sure of everything for so long for the first time."""
+    if len(accuracies) < SURE_ROUNDS:
+        return
+    runs = np.convolve(accuracies >= SURE, np.ones(SURE_ROUNDS), "valid") == SURE_ROUNDS
+    if runs[-1] and not runs[:-1].any():
+        warnings.warn(
+            f"{method}: the discriminator has been right in {accuracies[-1]:.1%} and more of its "
+            f"steps for {SURE_ROUNDS} iterations: its rewards then say little about what to do "
+            "better (a larger penalty, a smaller learning_rate, fewer discriminator_steps help; or "
+            "the demonstrations may hold what no policy here can do); it may happen again without "
+            "a warning",
+            RuntimeWarning,
+            stacklevel=4,
+        )

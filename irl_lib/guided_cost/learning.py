@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,17 +14,23 @@ from torch import Tensor, nn
 
 from irl_lib import rollouts
 from irl_lib.demonstrations import Demonstrations
+from irl_lib.guided_cost.notes import (
+    CERTIFICATE,
+    HISTORY,
+    Settings,
+    densities_of,
+    of_samples,
+    of_weights,
+    settings_of,
+    warn_of_few,
+)
 from irl_lib.guided_cost.samples import Memory
 from irl_lib.guided_cost.weights import (
-    log_weights,
-    mixture_log_density,
-    model_log_density,
     reward_loss,
 )
-from irl_lib.metrics import effective_sample_size
 from irl_lib.networks import l2_penalty, one_thread
 from irl_lib.support.checkpoints import Training
-from irl_lib.support.checks import Array, check_count, check_real, check_sizes, check_whole_seed
+from irl_lib.support.checks import Array, check_real
 from irl_lib.support.result import Result
 from irl_lib.support.runs import Kept, LongRun, identity_of
 from irl_lib.training.episodes import (
@@ -37,21 +42,6 @@ from irl_lib.training.episodes import (
 )
 from irl_lib.training.policy_steps import SoftActor
 from irl_lib.training.timed_policies import SquashedGaussian, Units
-
-CERTIFICATE = ("policy_gap", "gradient")
-HISTORY = (
-    "effective_sample_size",
-    "batch_size",
-    "largest_weight",
-    "demonstrations_weight",
-    "reward_loss",
-    "return",
-    "environment_return",
-    "entropy",
-    "at_bounds",
-    "environment_steps",
-    *CERTIFICATE,
-)
 
 
 class Iteration(NamedTuple):
@@ -77,22 +67,6 @@ class GuidedCostResult(Result):
     policy: SquashedGaussian
     reward: nn.Module
     """Of states, or of states followed by actions."""
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What decides the course of a run, its length apart; a checkpoint is known again by it."""
-
-    seed: int
-    horizon: int
-    episodes: int
-    memory: int | None
-    reward_steps: int
-    learning_rate: float
-    l2: float
-    hidden: tuple[int, ...]
-    policy_learning_rate: float
-    policy_epochs: int
 
 
 # --- the method ---------------------------------------------------------------------------------
@@ -195,20 +169,7 @@ def guided_cost_learning(
     Reference: Finn, Levine, Abbeel (2016).
     """
     rollouts.check_environment(env)
-    settings = _Settings(
-        seed=check_whole_seed(seed),
-        horizon=rollouts.episode_limit(env, horizon, "horizon"),
-        episodes=check_count("episodes", episodes),
-        memory=None if memory is None else check_count("memory", memory),
-        reward_steps=check_count("reward_steps", reward_steps),
-        learning_rate=check_real("learning_rate", learning_rate, 0.0, open_end=True),
-        l2=check_real("l2", l2, 0.0),
-        hidden=check_sizes("hidden", hidden),
-        policy_learning_rate=check_real(
-            "policy_learning_rate", policy_learning_rate, 0.0, open_end=True
-        ),
-        policy_epochs=check_count("policy_epochs", policy_epochs),
-    )
+    settings = settings_of(locals())
     least = check_real("min_effective_share", min_effective_share, 0.0, most=1.0)
     if callback is not None and not callable(callback):
         raise ValueError(f"callback is {callback!r}; expected a function")
@@ -232,8 +193,8 @@ def guided_cost_learning(
             noted = learner.improve_reward(number)
             # The policy: a little nearer to soft optimality for the new reward.
             noted |= learner.improve_policy(fresh, np.random.default_rng(for_batches))
-            run.note(noted | _of_samples(policy, samples, fresh, number))
-            _warn_of_few(run.history["effective_sample_size"], least, learner)
+            run.note(noted | of_samples(policy, samples, fresh, number))
+            warn_of_few(run.history["effective_sample_size"], least, settings.episodes + len(demos))
             if callback is not None:
                 callback(Iteration(number, learner.reward, policy, samples))
         return GuidedCostResult(
@@ -245,7 +206,7 @@ class _Learner:
     """A reward, a policy, and the samples of all policies so far."""
 
     def __init__(
-        self, env: Any, demos: Demonstrations, reward_net: nn.Module, settings: _Settings
+        self, env: Any, demos: Demonstrations, reward_net: nn.Module, settings: Settings
     ) -> None:
         self.env, self.settings = env, settings
         shown = of_expert(env, demos, settings.horizon)
@@ -292,7 +253,7 @@ class _Learner:
 
         try:
             of_policies = self.memory.log_density()
-            densities = _densities(_numbers(totals), of_policies, n)
+            densities = densities_of(_numbers(totals), of_policies, n)
             fixed = torch.from_numpy(densities)
             for _ in range(self.settings.reward_steps):
                 paths = totals()
@@ -301,7 +262,7 @@ class _Learner:
                 torch.autograd.backward(loss + l2_penalty(self.reward, self.settings.l2))
                 self.optimiser.step()
             after = _numbers(totals)
-            noted = _of_weights(after, densities, n)
+            noted = of_weights(after, densities, n)
         except ValueError as error:
             raise ValueError(f"iteration {number}: {error}") from error
         # The weights of the newest samples alone, under the policy that drew them, not normalised.
@@ -321,48 +282,3 @@ class _Learner:
 def _numbers(totals: Callable[[], Tensor]) -> Array:
     with torch.no_grad():
         return np.asarray(totals().numpy())
-
-
-def _densities(totals: Array, of_policies: Array, n: int) -> Array:
-    """``(M,)``: of a batch, under the mixture of the policies and, n times, the demonstrations."""
-    m = len(totals)
-    of_demos = model_log_density(totals, totals[:-n], of_policies[:-n])
-    return mixture_log_density(np.stack([of_policies, of_demos], axis=1), [m - n, n])
-
-
-def _of_weights(totals: Array, densities: Array, n: int) -> dict[str, float]:
-    logs = log_weights(totals, densities)
-    log_mean = np.logaddexp.reduce(totals - densities) - np.log(len(totals))
-    return {
-        "effective_sample_size": effective_sample_size(logs),
-        "batch_size": float(len(totals)),
-        "largest_weight": float(np.exp(logs.max())),
-        "demonstrations_weight": float(np.exp(logs[-n:]).sum()),
-        "reward_loss": float(log_mean - totals[-n:].mean()),
-    }
-
-
-def _of_samples(
-    policy: SquashedGaussian, samples: Demonstrations, fresh: Episodes, number: int
-) -> dict[str, float]:
-    return {
-        "environment_return": float(rollouts.returns(samples).mean()),
-        "entropy": -float(policy.log_density(fresh.before, fresh.actions).mean()),
-        "at_bounds": policy.units.share_at_bounds(fresh.actions),
-        "environment_steps": float((number + 1) * fresh.actions.shape[0] * fresh.actions.shape[1]),
-    }
-
-
-def _warn_of_few(sizes: Array, least_share: float, learner: _Learner) -> None:
-    """When the effective sample size falls under the least share for the first time."""
-    count = learner.settings.episodes + len(learner.memory.demos.states)
-    low = sizes < least_share * count
-    if low[-1] and not low[:-1].any():
-        warnings.warn(
-            f"iteration {len(sizes) - 1}: the effective sample size of the batch is "
-            f"{sizes[-1]:.1f}, less than {least_share:g} of the {count} new and demonstrated "
-            "trajectories: a few decide about the reward (more episodes, fewer or smaller reward "
-            "steps, a larger l2 help); it may happen again without a warning",
-            RuntimeWarning,
-            stacklevel=3,
-        )

@@ -376,6 +376,7 @@ def _connect(
 def _largest(n: int, start: Index, end: Index) -> Mask:
     """``(n,)``: the largest part of a directed graph in which all can be reached from all."""
     links = sparse.csr_array((np.ones(len(start)), (start, end)), shape=(n, n))
+    links.sum_duplicates()  # scipy 1.13 never comes back from two links between the same two
     _, label = csgraph.connected_components(links, connection="strong")
     return np.asarray(label == np.argmax(np.bincount(label, minlength=1)))
 

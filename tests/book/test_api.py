@@ -68,7 +68,7 @@ def test_the_spine_is_whole_and_in_order() -> None:
     assert names[:5] == ground
     rooms = [name.split(".")[1] for name in names[5:]]
     assert len(set(rooms)) == len(rooms)
-    assert {"behavior_cloning", "max_margin", "max_ent", "guided_cost"} <= set(rooms)
+    assert {"behavior_cloning", "max_margin", "max_ent", "guided_cost", "adversarial"} <= set(rooms)
 
 
 def test_the_page_says_how_long_it_is(site: Path) -> None:
