@@ -14,8 +14,6 @@ Jensen-Shannon divergence of the two occupancies, less :math:`\log 4`.
   is 1/2 everywhere.
 - A *structured* one (Finn et al. 2016, Fu et al. 2018) knows the policy: its logit is
   :math:`f(s, a, s') - \log \pi(a \mid s)`, with :math:`f = r(s, a) + \gamma h(s') - h(s)`.
-
-Implements: eq-gail-objective, eq-structured-discriminator, eq-gail-reward
 """
 
 from __future__ import annotations
