@@ -55,7 +55,7 @@ class Pairs(NamedTuple):
     next_states: Tensor
     """``(N, d)``."""
     goes_on: Tensor
-    """``(N,)``: 0 where the episode terminated, else 1."""
+    """``(N,)``: 0 where nothing comes after it: it terminated, and that is no state."""
     log_prob: Tensor
     """``(N,)``: of the policy as it is."""
     weights: Tensor
@@ -92,7 +92,7 @@ class Structured(nn.Module):
 
     Args:
         reward: of states, or of states followed by actions.
-        shaping: h, of states; it is 0 where an episode has terminated.
+        shaping: h, of states; it is 0 where nothing comes after a step.
         discount: gamma, which has to be the one that the policy is trained with.
         standardised: those of the two networks whose inputs are brought to a unit meanwhile.
     """

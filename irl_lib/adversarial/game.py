@@ -104,7 +104,7 @@ class Game:
             states=self._seen(rows.states, absorbed),
             actions=actions,
             next_states=self._seen(rows.next_states, over),
-            goes_on=torch.from_numpy(~rows.terminated).float(),
+            goes_on=torch.from_numpy(~rows.terminated | self.settings.absorbing).float(),
             log_prob=logs * torch.from_numpy(~absorbed),
             weights=torch.from_numpy(rows.weights).float(),
         )

@@ -56,7 +56,7 @@ class AirlResult(Result):
     policy: PolicyNet
     reward: nn.Module
     """Of states, or of states followed by actions, in the environment's units (whole-numbered
-    actions one-hot)."""
+    actions one-hot); with ``absorbing``, states are followed by 0, or by 1 after the end."""
     shaping: nn.Module
     """h, of states."""
 
@@ -70,7 +70,7 @@ def gail(
     *,
     seed: int,
     reward: str = "logit",
-    absorbing: bool = False,
+    absorbing: bool = True,
     subsample: int = 1,
     discount: float = 0.99,
     max_iterations: int = 100,
@@ -80,9 +80,9 @@ def gail(
     memory: int = 4,
     discriminator_steps: int = 8,
     batch: int = 256,
-    learning_rate: float = 3e-4,
+    learning_rate: float = 3e-3,
     regularisation: str = "gradient penalty",
-    penalty: float = 10.0,
+    penalty: float = 1.0,
     hidden: Sequence[int] = (64, 64),
     scale_rewards: bool = True,
     policy_hidden: Sequence[int] = (64, 64),
@@ -112,7 +112,8 @@ def gail(
             episodes pay, whatever the expert does.
         absorbing: whether the discriminator is shown that an episode ended: a state of its own, in
             which it stays for good, and which is paid for ever.  Else what comes after the end is
-            worth 0, and the sign of the reward matters (Kostrikov et al. 2019).
+            worth 0, and the sign of the reward matters (Kostrikov et al. 2019).  Where all
+            episodes are cut and none ends, there is nothing to be shown.
         subsample: only every so many'th step of each trajectory is shown, from the first one on; a
             stay in the state after the end then counts for 1 / subsample.
         discount: gamma, in [0, 1).
@@ -187,6 +188,7 @@ def airl(
     seed: int,
     state_only: bool = True,
     reward_net: nn.Module | None = None,
+    absorbing: bool = True,
     subsample: int = 1,
     discount: float = 0.99,
     max_iterations: int = 100,
@@ -196,9 +198,9 @@ def airl(
     memory: int = 4,
     discriminator_steps: int = 8,
     batch: int = 256,
-    learning_rate: float = 3e-4,
+    learning_rate: float = 3e-3,
     regularisation: str = "gradient penalty",
-    penalty: float = 10.0,
+    penalty: float = 1.0,
     hidden: Sequence[int] = (64, 64),
     scale_rewards: bool = True,
     policy_hidden: Sequence[int] = (64, 64),
@@ -225,6 +227,8 @@ def airl(
         reward_net: of states, or of states followed by actions, in the environment's units; a copy
             of it is trained.  Default: a :class:`irl_lib.networks.RewardNet` with ``hidden``,
             regularised like the shaping, whose inputs are standardised as they come.
+        absorbing: as in :func:`gail`; states then have one number more, as the reward sees them:
+            1 after the end, and 0 before it.
         subsample: as in :func:`gail`.
         discount: as in :func:`gail`.
         max_iterations: as in :func:`gail`.
@@ -258,9 +262,7 @@ def airl(
 
     Reference: Fu, Luo, Levine (2018).
     """
-    settings = settings_of(
-        locals() | {"reward": "logit", "absorbing": False, "entropy_weight": 0.0}
-    )
+    settings = settings_of(locals() | {"reward": "logit", "entropy_weight": 0.0})
     with one_thread():
         make = structured(reward_net)
         game = Game(env, demos, settings, make, reward_net=reward_net)
