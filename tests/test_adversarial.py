@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from pathlib import Path
@@ -31,7 +32,9 @@ from irl_lib.adversarial.discriminators import (  # noqa: E402
     gradient_penalty,
     network,
 )
-from irl_lib.adversarial.steps import absorbed_rows, expert_rows, policy_rows  # noqa: E402
+from irl_lib.adversarial.game import Game, free, structured  # noqa: E402
+from irl_lib.adversarial.settings import settings_of  # noqa: E402
+from irl_lib.adversarial.steps import Rows, absorbed_rows, expert_rows, policy_rows  # noqa: E402
 from irl_lib.demonstrations import shipped  # noqa: E402
 from irl_lib.networks import RewardNet  # noqa: E402
 from irl_lib.training.copies import Transitions  # noqa: E402
@@ -362,7 +365,7 @@ def test_histories_are_whole_and_finite(method: str) -> None:
     assert not found.converged
     observation = np.zeros(4, dtype=np.float32)
     assert found.policy.act(observation, np.random.default_rng(0)) in (0, 1)
-    states = torch.zeros(2, 4)
+    states = torch.zeros(2, 5)  # the last number says that all is over
     if method == "airl":
         assert found.reward(states).shape == found.shaping(states).shape == (2,)
     else:
@@ -394,6 +397,8 @@ def test_learning_survives_where_the_expert_does() -> None:
         one_expert(),
         seed=0,
         reward="-log(1-D)",
+        absorbing=False,
+        learning_rate=3e-4,
         max_iterations=12,
         subsample=20,
     )
@@ -407,10 +412,42 @@ def test_learning_survives_where_the_expert_does() -> None:
 
 def test_log_d_ends_episodes_whatever_the_expert_does() -> None:
     """The sign, not the learning: all of its rewards are below zero."""
-    found = adversarial.gail(
-        cartpoles(8), one_expert(), seed=0, reward="log D", max_iterations=12, subsample=20
-    )
+    settings: dict[str, Any] = {"reward": "log D", "absorbing": False, "subsample": 20}
+    found = adversarial.gail(cartpoles(8), one_expert(), seed=0, max_iterations=12, **settings)
     assert found.history["episode_length"][-3:].max() < found.history["episode_length"][0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_to_be_over_is_worth_what_the_expert_makes_of_it(method: str) -> None:
+    """An expert who never falls makes it cost; one who is soon done makes it pay."""
+    env, play = cartpoles(4), getattr(adversarial, method)
+    never = one_expert()
+    soon = Demonstrations([never.states[0][:4]], [never.actions[0][:3]], terminated=[True])
+    stays = []
+    for demos in (never, soon):
+        game = play(env, demos, seed=0, max_iterations=10, steps=64, discriminator_steps=40)
+        net = game.reward if method == "airl" else game.discriminator.net
+        over = torch.zeros(1, net.n_inputs)
+        over[0, 4] = 1.0  # in the middle of the room
+        stays.append(float(net(over).detach()))
+        if method == "airl":
+            stays[-1] -= 0.01 * float(game.shaping(over).detach())
+    assert stays[0] < 0.0 < stays[1]
+
+
+@pytest.mark.parametrize("absorbing", [True, False])
+@pytest.mark.parametrize("make", [free, structured(None)])
+def test_something_comes_after_an_end_that_is_a_state(absorbing: bool, make: Any) -> None:
+    env, demos = cartpoles(), one_expert()
+    given = {**inspect.signature(adversarial.gail).parameters}
+    defaults = {k: p.default for k, p in given.items() if p.default is not p.empty}
+    given = defaults | {"env": env, "seed": 0, "absorbing": absorbing, "state_only": True}
+    game = Game(env, demos, settings_of(given), make)
+    step = Rows(*(each[:1] for each in game.expert))._replace(terminated=np.array([True]))
+    seen = game.pairs(step)
+    assert float(seen.goes_on[0]) == float(absorbing)
+    assert seen.next_states.shape == (1, 4 + absorbing)
+    assert not absorbing or (seen.next_states[0, 4], seen.states[0, 4]) == (1.0, 0.0)
 
 
 # --- at the door --------------------------------------------------------------------------------
@@ -482,8 +519,12 @@ def test_unbounded_actions_are_refused() -> None:
 
 
 def test_a_reward_network_of_other_inputs_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"n_inputs 4: states of 4 numbers \(state_only is True"):
-        adversarial.airl(cartpoles(), one_expert(), seed=0, reward_net=RewardNet(6), **SMALL)
+    with pytest.raises(ValueError, match=r"n_inputs 4: states of 4 numbers \(state_only is"):
+        adversarial.airl(
+            cartpoles(), one_expert(), seed=0, reward_net=RewardNet(6), absorbing=False, **SMALL
+        )
+    with pytest.raises(ValueError, match=r"n_inputs 5: states of 5 numbers, .* all is over"):
+        adversarial.airl(cartpoles(), one_expert(), seed=0, reward_net=RewardNet(4), **SMALL)
     net = RewardNet(6)
     before = [each.clone() for each in net.parameters()]
     found = adversarial.airl(
@@ -492,6 +533,7 @@ def test_a_reward_network_of_other_inputs_is_refused() -> None:
         seed=0,
         state_only=False,
         reward_net=net,
+        absorbing=False,
         max_iterations=1,
         **SMALL,
     )

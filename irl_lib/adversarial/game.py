@@ -161,8 +161,9 @@ def structured(
         if not isinstance(reward_net, nn.Module) or size != wanted:
             raise ValueError(
                 f"reward_net is {reward_net!r}; expected a torch module with n_inputs {wanted}: "
-                f"states of {d} numbers{'' if s.state_only else f', actions of {m}'} "
-                f"(state_only is {s.state_only})"
+                f"states of {d} numbers{', the last for whether all is over' * s.absorbing}"
+                f"{'' if s.state_only else f', actions of {m}'} (state_only is {s.state_only}, "
+                f"absorbing {s.absorbing})"
             )
         own = copy.deepcopy(reward_net)
         return Structured(own, shaping, s.discount, standardised=[shaping])

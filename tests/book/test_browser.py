@@ -219,7 +219,7 @@ def test_the_book_has_formulas_to_render(browser: Browser, server: str) -> None:
 
 BAD_PAGE = """<html lang="en"><body><main style="width: 900px"><h1>A page</h1>
 <span class="math">x</span><img src="http://127.0.0.1:9/a.png">
-<div class="highlight"><pre><span>if</span> <span>if</span> <span style="color: #eee">pale</span></pre>
+<div class="highlight"><pre><b>if</b> <span>if</span> <span style="color: #eee">pale</span></pre>
 </div></main>
 <script>undefinedFunction()</script></body></html>"""
 
