@@ -75,7 +75,11 @@ def test_what_make_test_has_just_run_is_not_run_again(
     ran: list[str] = []
 
     def note(parts: list[run.Part]) -> list[run.Outcome]:
-        ran.append(parts[0].name.partition(":")[0])
+        names = [part.name for part in parts]
+        ran.append(names[0].partition(":")[0])
+        whole = run.PACKAGE.name in names[0]
+        assert whole == (ran[-1] != "native" or bool(failed))
+        assert len(names) == whole + len(run.chapter_parts())
         return []
 
     monkeypatch.setattr(portable, "asked", machine)
