@@ -37,16 +37,16 @@ def theirs(name: str, n: int = N, mode: AutoresetMode = MODES[0], **more: Any) -
 
 
 def chooser(env: Any, seed: int) -> Callable[[Any], Any]:
-    """Random actions; the car mostly pushes on, or it would never reach the top."""
+    """Random actions; car and acrobot mostly push on, or they would never reach the top."""
     rng, n = np.random.default_rng(seed), env.num_envs
 
     def choose(seen: Any) -> Any:
         if not isinstance(env.single_action_space, gymnasium.spaces.Discrete):
             return rng.uniform(-1.3, 1.3, (n, 2)).astype(np.float32)
         actions = rng.integers(env.single_action_space.n, size=n)
-        if seen.shape[1] != 2:
+        if env.single_action_space.n == 2:
             return actions
-        return np.where(rng.random(n) < 0.7, np.where(seen[:, 1] < 0.0, 0, 2), actions)
+        return np.where(rng.random(n) < 0.7, np.where(seen[:, -1] < 0.0, 0, 2), actions)
 
     return choose
 
@@ -95,18 +95,18 @@ def compare(one: Any, other: Any, steps: int, seed: int = 7) -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_thousand_steps_are_gymnasiums(name: str, mode: AutoresetMode) -> None:
     ends = compare(worlds.batched(name, 2, autoreset=mode), theirs(name, 2, mode), 10_000)
-    assert ends[1 if name == MAZE else 0] > 20
+    assert ends[1 if name == MAZE else 0] > 50
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_limit_of_steps_is_gymnasiums(name: str, mode: AutoresetMode) -> None:
     """Short enough that some episodes are truncated, and others terminate."""
-    limit = 130 if name == "MountainCar-v0" else 22
+    limit = 170 if name == "MountainCar-v0" else 22
     ours = worlds.batched(name, N, max_steps=limit, autoreset=mode.value)
-    ends = compare(ours, theirs(name, N, mode, max_episode_steps=limit), 1_000)
+    ends = compare(ours, theirs(name, N, mode, max_episode_steps=limit), 2_000)
     assert ends[1] > 10
-    assert ends[0] > 5 or name in ("Acrobot-v1", MAZE)
+    assert ends[0] > 10 or name in ("Acrobot-v1", MAZE)
     assert ours.spec.max_episode_steps == limit
 
 
