@@ -148,6 +148,32 @@ def test_resets_are_gymnasiums(name: str) -> None:
             np.testing.assert_array_equal(seen, expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("CartPole-v1", [2.5, 3.0, 0.22, 3.0]),
+        ("Acrobot-v1", [np.pi, np.pi, 4 * np.pi, 9 * np.pi]),
+        ("MountainCar-v0", [1.2, 0.07]),
+    ],
+)
+def test_a_step_from_anywhere_is_gymnasiums(name: str, most: list[float]) -> None:
+    """Also from where random actions hardly lead: fast, far out, near the end."""
+    n, rng = 500, np.random.default_rng(0)
+    one, other = worlds.batched(name, n), theirs(name, n)
+    for env in (one, other):
+        env.reset(seed=0)
+    states = np.array(most)[:, None] * rng.uniform(-1.0, 1.0, (len(most), n))
+    if name == "MountainCar-v0":
+        states[0] = np.minimum(states[0], 0.6)
+    one._states = states.copy()
+    for env, state in zip(other.envs, states.T, strict=True):
+        env.unwrapped.state = state.copy()
+    actions = rng.integers(one.single_action_space.n, size=n)
+    results = [env.step(actions) for env in (one, other)]
+    check_step(*results)
+    assert 0 < results[0][2].sum() < n
+
+
 def test_without_a_seed_starts_differ() -> None:
     starts = [worlds.batched("CartPole-v1", 2).reset()[0] for _ in range(2)]
     assert len(np.unique(np.concatenate(starts)[:, 0])) == 4
@@ -174,7 +200,13 @@ def test_what_is_returned_is_the_callers() -> None:
     for mode in MODES[:2]:
         one, other = (worlds.batched("CartPole-v1", N, max_steps=3, autoreset=mode) for _ in "ab")
         for env in (one, other):
-            env.reset(seed=0)
+            seen, _ = env.reset(seed=0)
+        seen[...] = 1.0
+        mask = np.array([True, False, False])
+        seen, expected = (
+            env.reset(seed=0, options={"reset_mask": mask})[0] for env in (one, other)
+        )
+        np.testing.assert_array_equal(seen, expected)
         told: list[Any] = []
         for _ in range(9):
             results = [env.step(np.ones(N, dtype=int)) for env in (one, other)]
@@ -184,7 +216,6 @@ def test_what_is_returned_is_the_callers() -> None:
             told = [(each, each.copy()) for each in results[0][:4]]
             for each in results[1][:4]:
                 each[...] = 1
-        mask = np.array([True, False, False])
         seen, expected = (
             env.reset(seed=1, options={"reset_mask": mask})[0] for env in (one, other)
         )
