@@ -377,7 +377,10 @@ def test_bad_actions_are_named_with_their_copy(name: str, actions: Any, message:
             {"options": {"reset_mask": [True] * 4}},
             r"options\['reset_mask'\] is .*; expected 3 bool",
         ),
-        ({"options": {"reset_mask": [False] * 3}}, "expected 3 booleans, at least one of them tru"),
+        (
+            {"options": {"reset_mask": [False] * 3}},
+            "expected 3 booleans, at least one of them true",
+        ),
     ],
 )
 def test_bad_resets_are_named(given: dict[str, Any], message: str) -> None:
