@@ -53,6 +53,7 @@ MODULES = (
     "rollouts",
     "support.files",
     "timed_policies",
+    "worlds.batches",
     "worlds.environments",
     "worlds.grids",
     "worlds.lands",
@@ -615,6 +616,10 @@ def calls() -> dict[str, Call]:
         ),
         "timed_policies.SquashedGaussian.log_density": Call(
             gaussian.log_density, {"states": np.zeros((1, 4, 2)), "actions": np.zeros((1, 4, 2))}
+        ),
+        "worlds.batches.batched": Call(
+            worlds.batched,
+            {"name": "CartPole-v1", "n": 2, "max_steps": 5, "autoreset": "SameStep", "force": 9.0},
         ),
         "worlds.environments.cartpole": Call(
             worlds.cartpole,

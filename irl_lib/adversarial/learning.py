@@ -102,9 +102,10 @@ def gail(
     returned, not the best by any score.
 
     Args:
-        env: a Gymnasium ``VectorEnv`` of n copies, as ``gymnasium.make_vec`` makes it, or a single
-            environment; observations are a Box with one axis, actions Discrete or a Box with one
-            axis between finite bounds.  Its own rewards are recorded, and not used.
+        env: a Gymnasium ``VectorEnv`` of n copies, as ``gymnasium.make_vec`` or
+            :func:`irl_lib.worlds.batched` makes it, or a single environment; observations are a Box
+            with one axis, actions Discrete or a Box with one axis between finite bounds.  Its own
+            rewards are recorded, and not used.
         demos: trajectories in that environment, of any lengths.
         seed: a whole number >= 0; the only source of randomness.
         reward: what the policy is paid for a logit, a name of

@@ -16,6 +16,7 @@ from irl_lib.worlds.streets import RoadNetwork, road_network, roads
 from irl_lib.worlds.textbook import chain, gamble, random_mdp, two_goal
 
 if TYPE_CHECKING:
+    from irl_lib.worlds.batches import batched
     from irl_lib.worlds.environments import cartpole, point_maze
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "RoadNetwork",
     "Terrain",
     "World",
+    "batched",
     "binaryworld",
     "cartpole",
     "chain",
@@ -48,6 +50,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "batched": "irl_lib.worlds.batches",
         "cartpole": "irl_lib.worlds.environments",
         "environments": "irl_lib.worlds.environments",
         "point_maze": "irl_lib.worlds.environments",
