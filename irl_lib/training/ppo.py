@@ -18,6 +18,7 @@ Time limits in reinforcement learning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ class Actor:
         seed: of the initial weights.
         discount: gamma.
         hidden: sizes of the hidden layers of policy and critic.
+        sd: the policy's first standard deviations, of real actions in the unit [-1, 1].
         learning_rate: Adam's.
         epochs: passes over the transitions at each :meth:`improve`.
         batch: transitions per gradient.
@@ -63,6 +65,7 @@ class Actor:
         *,
         discount: float,
         hidden: Sequence[int] = (64, 64),
+        sd: float = 1.0,
         learning_rate: float = 1e-3,
         epochs: int = 10,
         batch: int = 256,
@@ -88,7 +91,7 @@ class Actor:
                 n_epochs=epochs,
                 gamma=discount,
                 ent_coef=entropy_weight,
-                policy_kwargs={"net_arch": list(hidden)},
+                policy_kwargs={"net_arch": list(hidden), "log_std_init": math.log(sd)},
                 device="cpu",
             )
         self.model.set_logger(Logger(None, []))
