@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
 from irl_lib.demonstrations.spaces import is_numbered
@@ -36,6 +37,8 @@ from irl_lib.support.checks import Array
 from irl_lib.training.copies import Transitions
 from irl_lib.training.policy_steps import Minibatches, Steps, Unstepped, unit_box
 from irl_lib.training.running_unit import RunningUnit
+
+AT_BOUND = 1.0 - 1e-6  # from where on an action counts as clipped
 
 
 class Actor:
@@ -83,7 +86,7 @@ class Actor:
         known = action_space if self.numbered else unit_box(len(self.middle))
         with seeded(seed % 2**64):
             self.model = PPO(
-                "MlpPolicy",
+                "MlpPolicy" if self.numbered else _Clipped,
                 Unstepped(len(unit.centre), known),
                 learning_rate=learning_rate,
                 n_steps=batch,  # of a buffer that is never filled; it warns where a batch is larger
@@ -117,7 +120,8 @@ class Actor:
     def log_prob(self, states: Array, actions: NDArray[Any]) -> Tensor:
         """``(N,)``: of actions ``(N,)`` or ``(N, m)`` in states ``(N, d)``, without a gradient.
 
-        In nats; that of real numbers is a density, in the unit [-1, 1].
+        In nats.  Real numbers are counted in the unit [-1, 1]; inside that is a density, and at a
+        bound, to which :meth:`act` clips, it is the probability of what lies beyond.
         """
         with torch.no_grad():
             _, logs, _ = self.net.evaluate_actions(self._seen(states), self._done(actions))
@@ -200,6 +204,24 @@ class Actor:
         if self.numbered:
             return torch.from_numpy(actions - self.action_space.start).long()
         return torch.from_numpy((actions - self.middle) / self.half).float()
+
+
+class _Clipped(ActorCriticPolicy):
+    """Stable-Baselines3's, with the likelihood of actions that were clipped to [-1, 1].
+
+    The Gaussian's density at a bound says nothing of them: where its mean lies beyond, the action
+    that was drawn is far in a tail, and PPO's ratios overflow as the standard deviation falls.
+    """
+
+    def evaluate_actions(self, obs: Any, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values, log-likelihoods, and the entropy before clipping."""
+        for_policy, for_value = self.mlp_extractor(self.extract_features(obs))
+        gaussian = self.action_dist.proba_distribution(self.action_net(for_policy), self.log_std)
+        normal: Any = gaussian.distribution
+        side = torch.sign(actions)
+        beyond = torch.special.log_ndtr((side * normal.mean - 1.0) / normal.stddev)
+        logs = torch.where(actions.abs() >= AT_BOUND, beyond, normal.log_prob(actions)).sum(dim=1)
+        return self.value_net(for_value), logs, gaussian.entropy()
 
 
 def _flat(array: NDArray[Any]) -> NDArray[Any]:
