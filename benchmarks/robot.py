@@ -7,12 +7,15 @@ shown every ``SUBSAMPLE``'th step.  Three learners get the same steps:
 - gail: ``irl_lib.adversarial.gail``, which also steps the environment and never sees its rewards;
 - shuffled: the same with the expert's actions permuted among its steps, a control: states and
   actions are the expert's, what belongs together is lost;
-- cloning: behaviour cloning, trained until its loss no longer falls, which needs no environment.
+- cloning: behaviour cloning, trained until it fits them, which needs no environment.
+
+``cloning, all steps`` is shown all 1,000 steps of each demonstration, which are enough for it.
 
 All numbers are of the policy after the last iteration, acting greedily; none is the best of a run.
 How good it is, is said on a scale on which uniform actions have 0 and the expert has 1.  A long
-cell goes on from its checkpoint when it is started again.  Beside the numbers, each cell has a few
-frames of the gait, for a film strip that needs no simulator.
+cell goes on from its checkpoint when it is started again, also with more iterations; the
+checkpoints stay in ``.sweeps/robot/checkpoints``, and are removed by hand.  Beside the numbers, each
+cell has a few frames of the gait, for a film strip that needs no simulator.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ from irl_lib import demonstrations, results, rollouts
 from irl_lib.demonstrations import Demonstrations
 
 __all__ = ["COLUMNS", "VERSIONS", "cells", "run_cell", "summary"]
+METHODS = ("gail", "shuffled", "cloning", "cloning, all steps")
 SEEDS = 3
 SHOWN = (1, 4)  # demonstrations
-SUBSAMPLE = 1
+SUBSAMPLE = 20
 COPIES, ITERATIONS = 16, 600
 SETTINGS: dict[str, Any] = {  # tuned on seed 100
     "reward": "logit",
@@ -65,13 +69,14 @@ COLUMNS = {
 
 def cells() -> list[dict[str, Any]]:
     """All seeds of gail; one of each control; and the expert itself, for its gait."""
-    learners = [("gail", seed) for seed in range(SEEDS)] + [("cloning", 0), ("shuffled", 0)]
+    cheap = [("cloning", 0), ("cloning, all steps", 0)]
+    learners = [*cheap, *(("gail", seed) for seed in range(SEEDS)), ("shuffled", 0)]
     found = [
         {"method": method, "demonstrations": n, "seed": seed}
         for method, seed in learners
         for n in SHOWN
     ]
-    return [*found, {"method": "the expert", "demonstrations": 0, "seed": 0}]
+    return [{"method": "the expert", "demonstrations": 0, "seed": 0}, *found]
 
 
 def run_cell(method: str, demonstrations: int, seed: int) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def run_cell(method: str, demonstrations: int, seed: int) -> dict[str, Any]:
     with one_thread():
         if method == "the expert":
             return replayed()
-        learn = cloned if method == "cloning" else played
+        learn = cloned if method.startswith("cloning") else played
         policy, found = learn(method, demonstrations, seed)
         return found | judged(policy)
 
@@ -109,7 +114,6 @@ def played(method: str, n: int, seed: int) -> tuple[rollouts.Policy, dict[str, A
         checkpoint=path,
         **SETTINGS,
     )
-    path.unlink()  # it is finished: if it is run anew, it is run from the start
     every = max(1, ITERATIONS // POINTS)
     curve = {
         name: np.round(result.history[name][every - 1 :: every], 3).tolist()
@@ -120,15 +124,17 @@ def played(method: str, n: int, seed: int) -> tuple[rollouts.Policy, dict[str, A
 
 
 def cloned(method: str, n: int, seed: int) -> tuple[rollouts.Policy, dict[str, Any]]:
-    """A clone of the same steps, acting greedily."""
+    """A clone of the same steps, or of all of them, acting greedily."""
     import warnings
 
     from irl_lib.behavior_cloning import clone_network
 
-    env = gymnasium.make(NAME)
+    env, demos = gymnasium.make(NAME), shown(n)
+    if method == "cloning":
+        demos = apart(demos, SUBSAMPLE)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        copy = clone_network(env, apart(shown(n), SUBSAMPLE), seed=seed, **CLONING)
+        copy = clone_network(env, demos, seed=seed, **CLONING)
     return greedy(copy.policy), {"environment_steps": 0, "warned": len(said)}
 
 
@@ -170,7 +176,7 @@ def checkpoint_of(method: str, n: int, seed: int) -> Path:
     """Where a long cell is kept meanwhile, for these settings alone."""
     known = repr((SUBSAMPLE, COPIES, sorted(SETTINGS.items())))
     name = hashlib.sha256(known.encode()).hexdigest()[:12]
-    return FOLDER / "robot" / "unfinished" / f"{name}-{method}-{n}-{seed}.npz"
+    return FOLDER / "robot" / "checkpoints" / f"{name}-{method}-{n}-{seed}.npz"
 
 
 # --- what it came to ----------------------------------------------------------------------------
@@ -243,7 +249,7 @@ def summary(finished: list[tuple[dict[str, Any], dict[str, Any]]]) -> list[dict[
     """A row for each method and number of demonstrations, all seeds in it, and the expert's."""
     reference = results.load("robot_expert").rows[-1]
     rows = []
-    for method in ("gail", "shuffled", "cloning"):
+    for method in METHODS:
         for n in SHOWN:
             mine = [
                 result
