@@ -14,8 +14,8 @@ shown every ``SUBSAMPLE``'th step.  Three learners get the same steps:
 All numbers are of the policy after the last iteration, acting greedily; none is the best of a run.
 How good it is, is said on a scale on which uniform actions have 0 and the expert has 1.  A long
 cell goes on from its checkpoint when it is started again, also with more iterations; the
-checkpoints stay in ``.sweeps/robot/checkpoints``, and are removed by hand.  Beside the numbers, each
-cell has a few frames of the gait, for a film strip that needs no simulator.
+checkpoints stay in ``.sweeps/robot/checkpoints``, and are removed by hand.  Beside the numbers,
+each cell has a few frames of the gait, for a film strip that needs no simulator.
 """
 
 from __future__ import annotations
