@@ -390,6 +390,46 @@ def test_a_policy_is_what_the_actor_was(name: str) -> None:
     assert all(env.action_space.contains(each) for each in drawn)
 
 
+def bounded_actor(sd: float) -> tuple[Actor, Any]:
+    """A policy of one real action between -2 and 2, and a state."""
+    space, states = gymnasium.spaces.Box(-2.0, 2.0, (1,)), np.array([[1.0], [-1.0]])
+    seen = gymnasium.spaces.Box(-9.0, 9.0, (1,))
+    unit = RunningUnit(states)
+    return Actor(seen, space, unit, 0, discount=0.9, hidden=(8,), sd=sd), states[:1]
+
+
+@pytest.mark.parametrize("middle", [-1.4, 0.2, 1.0])
+def test_the_likelihood_of_clipped_actions_sums_to_one(middle: float) -> None:
+    """A density between the bounds, and a probability at each."""
+    actor, state = bounded_actor(0.5)
+    with torch.no_grad():
+        actor.net.action_net.weight.zero_()
+        actor.net.action_net.bias.fill_(middle)
+    n = 4_000
+    inside = (2.0 * np.arange(n) + 1.0) / n - 1.0  # in the unit [-1, 1]
+    actions = 2.0 * np.concatenate([[-1.0], inside, [1.0]])[:, None].astype(np.float32)
+    likely = actor.log_prob(np.repeat(state, n + 2, axis=0), actions).double().exp().numpy()
+    assert likely[0] + likely[1:-1].sum() * 2.0 / n + likely[-1] == pytest.approx(1.0, abs=1e-4)
+    drawn = actor.act(np.repeat(state, n, axis=0), np.random.default_rng(0))
+    assert (drawn == 2.0).mean() == pytest.approx(likely[-1], abs=4.0 * 0.5 / np.sqrt(n))
+
+
+def test_a_policy_far_beyond_its_bounds_stays_finite() -> None:
+    """Its actions are all clipped; PPO's ratios must not overflow."""
+    actor, state = bounded_actor(0.01)
+    with torch.no_grad():
+        actor.net.action_net.bias.fill_(5.0)
+    steps, none = np.repeat(state, 64, axis=0)[:, None], np.zeros((64, 1), dtype=bool)
+    rng = np.random.default_rng(0)
+    actions = actor.act(steps[:, 0], rng)[:, None]
+    assert (actions == 2.0).all()
+    passed = Transitions(steps, actions, steps, none, none)
+    for _ in range(5):
+        actor.improve(passed, rng.normal(size=(64, 1)), rng)
+    assert all(bool(each.isfinite().all()) for each in actor.net.parameters())
+    assert float(actor.log_prob(steps[:, 0], actions[:, 0]).min()) > -1.0
+
+
 def test_learning_survives_where_the_expert_does() -> None:
     """From one demonstration, a pole that falls after some 20 steps at first stays up for 150."""
     found = adversarial.gail(

@@ -199,6 +199,7 @@ def calls() -> dict[str, Call]:
         "hidden": (3,),
         "scale_rewards": True,
         "policy_hidden": (3,),
+        "policy_sd": 0.5,
         "policy_learning_rate": 1e-3,
         "policy_epochs": 1,
         "trace": 0.9,

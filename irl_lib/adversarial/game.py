@@ -52,6 +52,7 @@ class Game:
             settings.seed,
             discount=settings.discount,
             hidden=settings.policy_hidden,
+            sd=settings.policy_sd,
             learning_rate=settings.policy_learning_rate,
             epochs=settings.policy_epochs,
             batch=settings.batch,

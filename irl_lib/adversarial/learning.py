@@ -86,6 +86,7 @@ def gail(
     hidden: Sequence[int] = (64, 64),
     scale_rewards: bool = True,
     policy_hidden: Sequence[int] = (64, 64),
+    policy_sd: float = 1.0,
     policy_learning_rate: float = 1e-3,
     policy_epochs: int = 10,
     trace: float = 0.95,
@@ -136,6 +137,8 @@ def gail(
         scale_rewards: whether the policy's rewards are divided by their standard deviation so far;
             nothing is subtracted, since that would change what long episodes are worth.
         policy_hidden: sizes of the hidden layers of policy and critic.
+        policy_sd: the standard deviations that the policy begins with, of real actions in the unit
+            [-1, 1]; they are learned.
         policy_learning_rate: of PPO.
         policy_epochs: passes of PPO over the new steps.
         trace: lambda of the advantages, in [0, 1].
@@ -205,6 +208,7 @@ def airl(
     hidden: Sequence[int] = (64, 64),
     scale_rewards: bool = True,
     policy_hidden: Sequence[int] = (64, 64),
+    policy_sd: float = 1.0,
     policy_learning_rate: float = 1e-3,
     policy_epochs: int = 10,
     trace: float = 0.95,
@@ -245,6 +249,7 @@ def airl(
         hidden: sizes of the hidden layers of reward and shaping.
         scale_rewards: as in :func:`gail`.
         policy_hidden: as in :func:`gail`.
+        policy_sd: as in :func:`gail`.
         policy_learning_rate: as in :func:`gail`.
         policy_epochs: as in :func:`gail`.
         trace: as in :func:`gail`.

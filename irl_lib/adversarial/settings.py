@@ -58,6 +58,7 @@ class Settings:
     hidden: tuple[int, ...]
     scale_rewards: bool
     policy_hidden: tuple[int, ...]
+    policy_sd: float
     policy_learning_rate: float
     policy_epochs: int
     trace: float
@@ -79,7 +80,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     for name in ("subsample", "steps", "memory", "discriminator_steps", "policy_epochs"):
         checked[name] = check_count(name, given[name])
     checked["batch"] = check_count("batch", given["batch"], least=2)
-    for name in ("learning_rate", "policy_learning_rate"):
+    for name in ("learning_rate", "policy_learning_rate", "policy_sd"):
         checked[name] = check_real(name, given[name], 0.0, open_end=True)
     for name in ("penalty", "entropy_weight"):
         checked[name] = check_real(name, given[name], 0.0)

@@ -18,6 +18,7 @@ Time limits in reinforcement learning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
 from irl_lib.demonstrations.spaces import is_numbered
@@ -35,6 +37,8 @@ from irl_lib.support.checks import Array
 from irl_lib.training.copies import Transitions
 from irl_lib.training.policy_steps import Minibatches, Steps, Unstepped, unit_box
 from irl_lib.training.running_unit import RunningUnit
+
+AT_BOUND = 1.0 - 1e-6  # from where on an action counts as clipped
 
 
 class Actor:
@@ -47,6 +51,7 @@ class Actor:
         seed: of the initial weights.
         discount: gamma.
         hidden: sizes of the hidden layers of policy and critic.
+        sd: the policy's first standard deviations, of real actions in the unit [-1, 1].
         learning_rate: Adam's.
         epochs: passes over the transitions at each :meth:`improve`.
         batch: transitions per gradient.
@@ -63,6 +68,7 @@ class Actor:
         *,
         discount: float,
         hidden: Sequence[int] = (64, 64),
+        sd: float = 1.0,
         learning_rate: float = 1e-3,
         epochs: int = 10,
         batch: int = 256,
@@ -80,7 +86,7 @@ class Actor:
         known = action_space if self.numbered else unit_box(len(self.middle))
         with seeded(seed % 2**64):
             self.model = PPO(
-                "MlpPolicy",
+                "MlpPolicy" if self.numbered else _Clipped,
                 Unstepped(len(unit.centre), known),
                 learning_rate=learning_rate,
                 n_steps=batch,  # of a buffer that is never filled; it warns where a batch is larger
@@ -88,7 +94,7 @@ class Actor:
                 n_epochs=epochs,
                 gamma=discount,
                 ent_coef=entropy_weight,
-                policy_kwargs={"net_arch": list(hidden)},
+                policy_kwargs={"net_arch": list(hidden), "log_std_init": math.log(sd)},
                 device="cpu",
             )
         self.model.set_logger(Logger(None, []))
@@ -114,7 +120,8 @@ class Actor:
     def log_prob(self, states: Array, actions: NDArray[Any]) -> Tensor:
         """``(N,)``: of actions ``(N,)`` or ``(N, m)`` in states ``(N, d)``, without a gradient.
 
-        In nats; that of real numbers is a density, in the unit [-1, 1].
+        In nats.  Real numbers are counted in the unit [-1, 1]; inside that is a density, and at a
+        bound, to which :meth:`act` clips, it is the probability of what lies beyond.
         """
         with torch.no_grad():
             _, logs, _ = self.net.evaluate_actions(self._seen(states), self._done(actions))
@@ -197,6 +204,24 @@ class Actor:
         if self.numbered:
             return torch.from_numpy(actions - self.action_space.start).long()
         return torch.from_numpy((actions - self.middle) / self.half).float()
+
+
+class _Clipped(ActorCriticPolicy):
+    """Stable-Baselines3's, with the likelihood of actions that were clipped to [-1, 1].
+
+    The Gaussian's density at a bound says nothing of them: where its mean lies beyond, the action
+    that was drawn is far in a tail, and PPO's ratios overflow as the standard deviation falls.
+    """
+
+    def evaluate_actions(self, obs: Any, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values, log-likelihoods, and the entropy before clipping."""
+        for_policy, for_value = self.mlp_extractor(self.extract_features(obs))
+        gaussian = self.action_dist.proba_distribution(self.action_net(for_policy), self.log_std)
+        normal: Any = gaussian.distribution
+        side = torch.sign(actions)
+        beyond = torch.special.log_ndtr((side * normal.mean - 1.0) / normal.stddev)
+        logs = torch.where(actions.abs() >= AT_BOUND, beyond, normal.log_prob(actions)).sum(dim=1)
+        return self.value_net(for_value), logs, gaussian.entropy()
 
 
 def _flat(array: NDArray[Any]) -> NDArray[Any]:
