@@ -6,7 +6,8 @@ shown every ``SUBSAMPLE``'th step.  Three learners get the same steps:
 
 - gail: ``irl_lib.adversarial.gail``, which also steps the environment and never sees its rewards;
 - shuffled: the same with the expert's actions permuted among its steps, a control: states and
-  actions are the expert's, what belongs together is lost;
+  actions are the expert's, what belongs together is lost; whatever it still earns comes from the
+  states, which alone say how fast the expert runs;
 - cloning: behaviour cloning, trained until it fits them, which needs no environment.
 
 ``cloning, all steps`` is shown all 1,000 steps of each demonstration, which are enough for it.
