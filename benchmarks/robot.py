@@ -6,7 +6,8 @@ shown every ``SUBSAMPLE``'th step.  Three learners get the same steps:
 
 - gail: ``irl_lib.adversarial.gail``, which also steps the environment and never sees its rewards;
 - shuffled: the same with the expert's actions permuted among its steps, a control: states and
-  actions are the expert's, what belongs together is lost;
+  actions are the expert's, what belongs together is lost; whatever it still earns comes from the
+  states, which alone say how fast the expert runs;
 - cloning: behaviour cloning, trained until it fits them, which needs no environment.
 
 ``cloning, all steps`` is shown all 1,000 steps of each demonstration, which are enough for it.
@@ -37,7 +38,7 @@ METHODS = ("gail", "shuffled", "cloning", "cloning, all steps")
 SEEDS = 3
 SHOWN = (1, 4)  # demonstrations
 SUBSAMPLE = 20
-COPIES, ITERATIONS = 16, 600
+COPIES, ITERATIONS = 16, 200
 SETTINGS: dict[str, Any] = {  # tuned on seed 100
     "reward": "logit",
     "discount": 0.98,
@@ -45,11 +46,11 @@ SETTINGS: dict[str, Any] = {  # tuned on seed 100
     "steps": 128,
     "memory": 4,
     "discriminator_steps": 16,
-    "batch": 256,
+    "batch": 128,
     "learning_rate": 1e-3,
-    "penalty": 1.0,
+    "penalty": 10.0,
     "policy_sd": 0.37,
-    "policy_learning_rate": 7e-4,
+    "policy_learning_rate": 3e-4,
 }
 CLONING: dict[str, Any] = {"max_iterations": 1_000}
 EVALUATION_SEED, EVALUATED = 3, 50
@@ -68,9 +69,8 @@ COLUMNS = {
 
 
 def cells() -> list[dict[str, Any]]:
-    """All seeds of gail; one of each control; and the expert itself, for its gait."""
-    cheap = [("cloning", 0), ("cloning, all steps", 0)]
-    learners = [*cheap, *(("gail", seed) for seed in range(SEEDS)), ("shuffled", 0)]
+    """The expert itself, for its gait; one seed of each learner; the other seeds of gail."""
+    learners = [(method, 0) for method in METHODS] + [("gail", seed) for seed in range(1, SEEDS)]
     found = [
         {"method": method, "demonstrations": n, "seed": seed}
         for method, seed in learners
