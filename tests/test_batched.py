@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,11 +92,18 @@ def compare(one: Any, other: Any, steps: int, seed: int = 7) -> Any:
 # --- what they do -------------------------------------------------------------------------------
 
 
+LENGTHS = {
+    mode: 10_000 if i == 0 or os.environ.get("FULL") else 2_000 for i, mode in enumerate(MODES)
+}
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_thousand_steps_are_gymnasiums(name: str, mode: AutoresetMode) -> None:
-    ends = compare(worlds.batched(name, 2, autoreset=mode), theirs(name, 2, mode), 10_000)
-    assert ends[1 if name == MAZE else 0] > 50
+    """In all modes with FULL=1, else in the usual one, and fewer in the others."""
+    steps = LENGTHS[mode]
+    ends = compare(worlds.batched(name, 2, autoreset=mode), theirs(name, 2, mode), steps)
+    assert ends[1 if name == MAZE else 0] > steps / 200
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -104,9 +112,9 @@ def test_a_limit_of_steps_is_gymnasiums(name: str, mode: AutoresetMode) -> None:
     """Short enough that some episodes are truncated, and others terminate."""
     limit = 170 if name == "MountainCar-v0" else 22
     ours = worlds.batched(name, N, max_steps=limit, autoreset=mode.value)
-    ends = compare(ours, theirs(name, N, mode, max_episode_steps=limit), 2_000)
-    assert ends[1] > 10
-    assert ends[0] > 10 or name in ("Acrobot-v1", MAZE)
+    ends = compare(ours, theirs(name, N, mode, max_episode_steps=limit), 1_000)
+    assert ends[1] > 5
+    assert ends[0] > 5 or name in ("Acrobot-v1", MAZE)
     assert ours.spec.max_episode_steps == limit
 
 
