@@ -82,7 +82,7 @@ def gail(
     batch: int = 256,
     learning_rate: float = 3e-3,
     regularisation: str = "gradient penalty",
-    penalty: float = 0.1,
+    penalty: float = 1.0,
     hidden: Sequence[int] = (64, 64),
     scale_rewards: bool = True,
     policy_hidden: Sequence[int] = (64, 64),
@@ -132,7 +132,7 @@ def gail(
         regularisation: of the discriminator: ``"gradient penalty"`` (towards 0, between the two
             kinds of steps), ``"spectral norm"``, ``"dropout"`` (of half of the hidden units, with a
             decay of the weights) or ``"none"``.
-        penalty: the gradient penalty's weight.
+        penalty: the gradient penalty's weight; the larger, the steadier and the less exact.
         hidden: sizes of the discriminator's hidden layers.
         scale_rewards: whether the policy's rewards are divided by their standard deviation so far;
             nothing is subtracted, since that would change what long episodes are worth.
@@ -204,7 +204,7 @@ def airl(
     batch: int = 256,
     learning_rate: float = 3e-3,
     regularisation: str = "gradient penalty",
-    penalty: float = 0.1,
+    penalty: float = 1.0,
     hidden: Sequence[int] = (64, 64),
     scale_rewards: bool = True,
     policy_hidden: Sequence[int] = (64, 64),
