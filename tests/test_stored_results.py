@@ -45,7 +45,9 @@ def test_every_stored_result_is_given_back_as_it_stands(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["absent", "notebooks", "../results/abbeel_ng", "", None])
 def test_an_unknown_name_lists_what_there_is(name: object) -> None:
-    with pytest.raises(ValueError, match=r"there are: abbeel_ng, batched_worlds") as caught:
+    with pytest.raises(
+        ValueError, match=r"there are: abbeel_ng, adversarial, batched_worlds"
+    ) as caught:
         results.load(name)
     assert str(caught.value).startswith(f"name is {name!r}; ")
     assert "notebooks," not in str(caught.value)
