@@ -41,7 +41,7 @@ def batched(
     n: int,
     *,
     max_steps: int | None = None,
-    autoreset: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    autoreset: Any = AutoresetMode.NEXT_STEP,
     **changes: Any,
 ) -> Batch:
     """Copies of a world that are stepped at once, as a Gymnasium ``VectorEnv``.
@@ -64,8 +64,8 @@ def batched(
             :func:`irl_lib.worlds.point_maze` takes.
 
     Returns:
-        The environment: observations ``(n, d)`` of 32 bits, rewards ``(n,)``, ``terminated`` and
-        ``truncated`` ``(n,)``.  Its ``spec`` is that of one copy.
+        An environment whose observations are ``(n, d)`` of 32 bits, rewards, ``terminated`` and
+        ``truncated`` ``(n,)``, and whose ``spec`` is that of one copy.
 
     Raises:
         ValueError: naming a bad argument, or what else there is to choose.
@@ -98,7 +98,7 @@ class Batch(VectorEnv[Seen, NDArray[Any], NDArray[Any]]):
         autoreset: what happens to a copy whose episode is over.
     """
 
-    def __init__(self, single: Any, motion: Motion, n: int, autoreset: AutoresetMode) -> None:
+    def __init__(self, single: Any, motion: Motion, n: int, autoreset: Any) -> None:
         self.spec, self.num_envs, self.render_mode = single.spec, n, None
         self.metadata = {"render_modes": [], "autoreset_mode": autoreset}
         self.single_observation_space = single.observation_space
@@ -145,6 +145,9 @@ class Batch(VectorEnv[Seen, NDArray[Any], NDArray[Any]]):
     def step(self, actions: Any) -> Step:
         """One step of each copy.
 
+        Before the first reset, and for a copy whose episode is over and that isn't reset by itself,
+        Gymnasium's ``ResetNeeded`` is raised.
+
         Args:
             actions: ``(n,)`` whole numbers, or ``(n, m)`` floats, of which those beyond the bounds
                 count as the bounds.
@@ -155,8 +158,6 @@ class Batch(VectorEnv[Seen, NDArray[Any], NDArray[Any]]):
 
         Raises:
             ValueError: naming an action that is wrong, and its copy.
-            ResetNeeded: before the first reset; and for a copy whose episode is over, if it isn't
-                reset by itself.
         """
         chosen = self._checked(actions)
         self._refuse_what_is_over()

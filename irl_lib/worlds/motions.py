@@ -27,7 +27,7 @@ class Moved(NamedTuple):
     """``(k, n)``: k numbers of each copy."""
     rewards: Array
     """``(n,)``."""
-    terminated: Flags
+    terminated: NDArray[np.bool_]
     """``(n,)``."""
 
 
