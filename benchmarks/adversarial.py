@@ -13,7 +13,9 @@ In the maze a wall leaves a gap at the right, and then one at the left.  The rew
 the expert soft-optimal (planned exactly on a lattice), and 20 demonstrations are of the first maze.
 What a method has learned is brought to the second one: a policy as it is, a reward by its exact
 soft-optimal policy there.  An exact planner finds every bump that a reward happens to have in the
-last iteration, so it is also given the mean of the last hundred iterations' rewards.
+last iteration, so it is also given the mean of the last hundred iterations' rewards.  A control
+stops the same games after three iterations, when the policy still moves nearly at random: the table
+of whole games was known when it was added.
 
 Policies are those of the last iteration.  The settings are the methods' own defaults, but for the
 weight of the gradient penalty, which each task has for itself.  They were chosen on the seeds 101
@@ -37,6 +39,7 @@ from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array
 
 SEEDS, FEW = 10, 3  # of the table of methods; of the table of regularisations
+EARLY, EARLY_ITERATIONS = "stopped early", 3
 FIRST = {"upright": 20, "aside": 10, "maze": 4}  # those before were seen while settings changed
 COPIES, STEPS, ITERATIONS, MAZE_ITERATIONS = 8, 128, 96, 200
 SUBSAMPLE = 20
@@ -57,7 +60,8 @@ METHODS = (
     "cloning",
 )
 REGULARISATIONS = ("gradient penalty", "spectral norm", "dropout", "none")
-MAZE_METHODS = ("airl of states", "airl of states and actions", "gail", "cloning")
+MAZE_GAMES = ("airl of states", "airl of states and actions", "gail")
+MAZE_METHODS = (*MAZE_GAMES, "cloning")
 MAZE_CONTROLS = ("untrained discriminator", "random reward")
 VERSIONS = {name: version(name) for name in ("stable_baselines3", "gymnasium", "torch")}
 COLUMNS = {
@@ -97,6 +101,10 @@ def cells() -> list[Record]:
     listed: list[Record] = []
     for i in range(SEEDS):
         listed += [{"task": t, "method": method, "seed": FIRST[t] + i} for t, method in kinds]
+        listed += [
+            {"task": "maze", "method": method, "seed": FIRST["maze"] + i, "variant": EARLY}
+            for method in MAZE_GAMES
+        ]
         if i < FEW:
             listed += [
                 {"task": "aside", "method": method, "seed": FIRST["aside"] + i, "variant": variant}
@@ -112,7 +120,10 @@ def run_cell(task: str, method: str, seed: int, variant: str = "") -> Record:
     start = time.perf_counter()
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of sure discriminators: the table says it
-        found = in_maze(method, seed) if task == "maze" else on_pole(task, method, seed, variant)
+        if task == "maze":
+            found = in_maze(method, seed, EARLY_ITERATIONS if variant == EARLY else MAZE_ITERATIONS)
+        else:
+            found = on_pole(task, method, seed, variant)
     return found | {"took": round(time.perf_counter() - start, 1)}
 
 
@@ -286,10 +297,10 @@ def maze_demos() -> Demonstrations:
     return rollouts.rollout(env, maze_expert(), MAZE_SHOWN, DEMONSTRATION_SEED)
 
 
-def in_maze(method: str, seed: int) -> Record:
+def in_maze(method: str, seed: int, iterations: int) -> Record:
     """What a policy and a reward are worth where they were learned, and where the gap has moved."""
     found: Record = {}
-    policy, rewards = learned_in_maze(method, seed)
+    policy, rewards = learned_in_maze(method, seed, iterations)
     for moved, suffix in ((False, ""), (True, "_moved")):
         world = ground(moved)
         if policy is not None:
@@ -308,7 +319,7 @@ def planned_worth(world: Ground, reward: Array) -> float:
     return worth(world, planning.soft_value_iteration(world.mdp, reward).policy)
 
 
-def learned_in_maze(method: str, seed: int) -> tuple[Any, list[Array]]:
+def learned_in_maze(method: str, seed: int, iterations: int) -> tuple[Any, list[Array]]:
     """A policy, and tables of the rewards after each iteration; or None, or no tables.
 
     States and actions of the lattice are the same in both mazes, and so are the tables.
@@ -336,7 +347,7 @@ def learned_in_maze(method: str, seed: int) -> tuple[Any, list[Array]]:
         "discount": MAZE_DISCOUNT,
         "penalty": PENALTY["maze"],
         "absorbing": False,  # no episode ends: all are cut
-        "max_iterations": MAZE_ITERATIONS,
+        "max_iterations": iterations,
         "steps": STEPS,
         "callback": watch,
     }

@@ -459,22 +459,20 @@ def test_log_d_ends_episodes_whatever_the_expert_does() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_to_be_over_is_worth_what_the_expert_makes_of_it(method: str) -> None:
-    """An expert who never falls makes it cost; one who is soon done makes it worth more."""
+    """An expert who never falls makes it cost; one who is soon done makes it pay."""
     env, play = cartpoles(4), getattr(adversarial, method)
     never = one_expert()
     soon = Demonstrations([never.states[0][:4]], [never.actions[0][:3]], terminated=[True])
     stays = []
     for demos in (never, soon):
-        game = play(env, demos, seed=0, max_iterations=10, steps=64, discriminator_steps=40)
+        game = play(env, demos, seed=0, max_iterations=10, steps=64, penalty=0.01)
         net = game.reward if method == "airl" else game.discriminator.net
         over = torch.zeros(1, net.n_inputs)
         over[0, 4] = 1.0  # in the middle of the room
         stays.append(float(net(over).detach()))
         if method == "airl":
             stays[-1] -= 0.01 * float(game.shaping(over).detach())
-    # Four seeds: -.14 to -.57, and .49 to .67 more.
-    assert stays[0] < 0.0
-    assert stays[1] > stays[0] + 0.3
+    assert stays[0] < 0.0 < stays[1]
 
 
 @pytest.mark.parametrize("absorbing", [True, False])

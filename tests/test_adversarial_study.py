@@ -96,7 +96,7 @@ SHORT = (
     {"task": "upright", "method": "+1 a step"},
     {"task": "aside", "method": "cloning"},
     {"task": "maze", "method": "airl of states"},
-    {"task": "maze", "method": "gail"},
+    {"task": "maze", "method": "gail", "variant": study.EARLY},
     {"task": "maze", "method": "untrained discriminator"},
 )
 
@@ -105,6 +105,7 @@ SHORT = (
 def test_a_short_run_is_repeatable(cell: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "ITERATIONS", 1)
     monkeypatch.setattr(study, "MAZE_ITERATIONS", 1)
+    monkeypatch.setattr(study, "EARLY_ITERATIONS", 1)
     monkeypatch.setattr(study, "CLONE_PASSES", 2)
     monkeypatch.setattr(study, "EVALUATED", 2)
     monkeypatch.setattr(study, "MAZE_EVALUATED", 3)
