@@ -3,7 +3,7 @@
 The floors of the package, each standing only on those below it::
 
     6  plotting          figures (the only room that imports matplotlib)
-    5  behavior_cloning, max_margin, max_ent, guided_cost, routes
+    5  behavior_cloning, max_margin, max_ent, guided_cost, adversarial, iq_learn, routes
                          the systems of the lecture; none knows another
     4  training          what several systems train with
     3  metrics           how far two rewards or policies are
@@ -28,6 +28,7 @@ from irl_lib import (
     behavior_cloning,
     demonstrations,
     guided_cost,
+    iq_learn,
     max_ent,
     max_margin,
     mdp,
@@ -58,6 +59,7 @@ __all__ = [
     "behavior_cloning",
     "demonstrations",
     "guided_cost",
+    "iq_learn",
     "max_ent",
     "max_margin",
     "mdp",

@@ -16,7 +16,15 @@ FLOORS = (
     {"demonstrations", "planning"},
     {"metrics", "networks", "rollouts", "worlds"},
     {"training"},
-    {"adversarial", "behavior_cloning", "guided_cost", "max_ent", "max_margin", "routes"},
+    {
+        "adversarial",
+        "behavior_cloning",
+        "guided_cost",
+        "iq_learn",
+        "max_ent",
+        "max_margin",
+        "routes",
+    },
     {"plotting"},
 )
 HEIGHT = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
