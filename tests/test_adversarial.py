@@ -34,12 +34,12 @@ from irl_lib.adversarial.discriminators import (  # noqa: E402
 )
 from irl_lib.adversarial.game import Game, free, structured  # noqa: E402
 from irl_lib.adversarial.settings import settings_of  # noqa: E402
-from irl_lib.adversarial.steps import Rows, absorbed_rows, expert_rows, policy_rows  # noqa: E402
 from irl_lib.demonstrations import shipped  # noqa: E402
 from irl_lib.networks import RewardNet  # noqa: E402
 from irl_lib.training.copies import Transitions  # noqa: E402
 from irl_lib.training.ppo import Actor  # noqa: E402
 from irl_lib.training.running_unit import RunningUnit  # noqa: E402
+from irl_lib.training.steps import Rows, absorbed_rows, expert_rows, policy_rows  # noqa: E402
 
 METHODS = ("gail", "airl")
 SMALL: dict[str, Any] = {
@@ -251,7 +251,7 @@ def walk(lengths: list[int], terminated: list[bool]) -> Demonstrations:
 def test_the_expert_is_shown_every_so_many_steps() -> None:
     env = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")])
     demos = walk([5, 7], [True, False])
-    rows = expert_rows(env, demos, 3, absorbing=True)
+    rows = expert_rows(demos, 3, absorbing=True)
     steps = demos.steps()
     kept = np.flatnonzero(steps.time % 3 == 0)
     n = len(kept)
@@ -264,7 +264,7 @@ def test_the_expert_is_shown_every_so_many_steps() -> None:
     assert (
         not rows.terminated.any()
     )  # the last steps, 4 and 6, of which 6 was cut, are 4: not shown
-    assert expert_rows(env, walk([4], [True]), 3, absorbing=False).terminated.tolist() == [
+    assert expert_rows(walk([4], [True]), 3, absorbing=False).terminated.tolist() == [
         False,
         True,
     ]

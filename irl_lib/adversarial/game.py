@@ -19,14 +19,14 @@ from irl_lib.adversarial.discriminators import (
     optimiser,
 )
 from irl_lib.adversarial.settings import Settings
-from irl_lib.adversarial.steps import Memory, Rows, absorbed_rows, expert_rows
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.support.checkpoints import Training
-from irl_lib.support.checks import Array
+from irl_lib.support.checks import Array, check_type
 from irl_lib.support.runs import Kept, identity_of
-from irl_lib.training.copies import Copies
+from irl_lib.training.copies import Copies, name_of
 from irl_lib.training.ppo import Actor
 from irl_lib.training.running_unit import RunningUnit
+from irl_lib.training.steps import Memory, Rows, absorbed_rows, expert_rows
 
 
 class Game:
@@ -43,11 +43,12 @@ class Game:
         self.settings = settings
         self.copies = Copies(env, settings.seed, settings.max_steps)
         vector = self.copies.env
-        self.expert = expert_rows(vector, demos, settings.subsample, settings.absorbing)
+        places = vector.single_observation_space, vector.single_action_space
+        check_type("demos", demos, Demonstrations).check_spaces(*places, name_of(vector))
+        self.expert = expert_rows(demos, settings.subsample, settings.absorbing)
         self.unit = RunningUnit(self.expert.states[~self.expert.absorbed])
         self.actor = Actor(
-            vector.single_observation_space,
-            vector.single_action_space,
+            *places,
             self.unit,
             settings.seed,
             discount=settings.discount,

@@ -21,12 +21,12 @@ from irl_lib.adversarial.discriminators import (
 )
 from irl_lib.adversarial.game import Game, free, structured
 from irl_lib.adversarial.settings import CERTIFICATE, HISTORY, settings_of, warn_of_sure
-from irl_lib.adversarial.steps import policy_rows
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.networks import PolicyNet, one_thread, seeded
 from irl_lib.support.result import Result
 from irl_lib.support.runs import LongRun
 from irl_lib.training.copies import Transitions
+from irl_lib.training.steps import policy_rows
 
 
 class Iteration(NamedTuple):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from irl_lib.demonstrations import Demonstrations, spaces
-from irl_lib.mdp import MDP
 from irl_lib.networks import PolicyNet, l2_penalty, one_thread
 from irl_lib.support.checks import (
     check_count,
@@ -97,7 +96,7 @@ def clone_network(
     room = check_real("tolerance", tolerance, 0.0, open_end=True)
     size = None if batch is None else check_count("batch", batch)
     rng = torch.Generator().manual_seed(check_whole_seed(seed) % 2**64)
-    places = _spaces_of(env)
+    places = spaces.spaces_of(env)
     check_type("demos", demos, Demonstrations).check_spaces(*places)
     if demos.n_steps == 0:
         raise ValueError("demos have no steps; expected at least one action to copy")
@@ -115,38 +114,6 @@ def clone_network(
             noted.append(_mean_log_probs(policy, watched))
             _check_finite(noted[-1], i + 1, rate)
     return _result(policy, noted, room)
-
-
-class _Discrete(NamedTuple):
-    """The states or actions of an MDP, as a space."""
-
-    n: int
-    start: int = 0
-    shape: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        return f"Discrete({self.n})"
-
-
-def _spaces_of(env: Any) -> tuple[Any, Any]:
-    """Of observations and of actions."""
-    if isinstance(env, MDP):
-        places: tuple[Any, Any] = _Discrete(env.n_states), _Discrete(env.n_actions)
-    elif hasattr(env, "observation_space") and hasattr(env, "action_space"):
-        places = env.observation_space, env.action_space
-    elif isinstance(env, tuple) and len(env) == 2:
-        places = env
-    else:
-        raise ValueError(
-            f"env is {env!r}; expected an MDP, a Gymnasium environment, or the pair of its "
-            "observation and action spaces"
-        )
-    for name, space in zip(("observation_space", "action_space"), places, strict=True):
-        if spaces.width(name, space) is None and int(space.start) != 0:
-            raise ValueError(f"{name} is {space}; expected whole numbers from 0 on")
-    if not spaces.is_numbered(places[1]) and not hasattr(places[1], "low"):
-        raise ValueError(f"action_space is {places[1]}; expected a Discrete space or a Box")
-    return places
 
 
 def _split(

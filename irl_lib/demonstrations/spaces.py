@@ -14,13 +14,14 @@ import sys
 from collections.abc import Sequence
 from functools import reduce
 from operator import getitem
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irl_lib.demonstrations.entries import Entries, describe
 from irl_lib.demonstrations.entries import width as width_of_rows
+from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array, as_array
 
 WRONG = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
@@ -214,6 +215,46 @@ def _gymnasium() -> Any:
     import gymnasium.vector.utils
 
     return gymnasium
+
+
+class _Discrete(NamedTuple):
+    """The states or actions of an MDP, as a space."""
+
+    n: int
+    start: int = 0
+    shape: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"Discrete({self.n})"
+
+
+def spaces_of(env: Any) -> tuple[Any, Any]:
+    """Of observations and of actions, of whatever has them.
+
+    Args:
+        env: a Gymnasium environment, the pair of its spaces, or an :class:`irl_lib.mdp.MDP`.
+
+    Raises:
+        ValueError: for something else, numbers that do not begin with 0, or actions of another
+            kind than Discrete or Box.
+    """
+    if isinstance(env, MDP):
+        places: tuple[Any, Any] = _Discrete(env.n_states), _Discrete(env.n_actions)
+    elif hasattr(env, "observation_space") and hasattr(env, "action_space"):
+        places = env.observation_space, env.action_space
+    elif isinstance(env, tuple) and len(env) == 2:
+        places = env
+    else:
+        raise ValueError(
+            f"env is {env!r}; expected an MDP, a Gymnasium environment, or the pair of its "
+            "observation and action spaces"
+        )
+    for name, space in zip(("observation_space", "action_space"), places, strict=True):
+        if width(name, space) is None and int(space.start) != 0:
+            raise ValueError(f"{name} is {space}; expected whole numbers from 0 on")
+    if not is_numbered(places[1]) and not hasattr(places[1], "low"):
+        raise ValueError(f"action_space is {places[1]}; expected a Discrete space or a Box")
+    return places
 
 
 def outside(space: Any, values: Entries) -> NDArray[np.bool_]:

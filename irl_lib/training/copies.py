@@ -201,3 +201,9 @@ def limit_of(env: Any, max_steps: int | None) -> int:
     """
     copies = getattr(env.unwrapped, "envs", None)
     return episode_limit(copies[0] if copies else env, max_steps)
+
+
+def name_of(env: Any) -> str | None:
+    """Of an environment, where it has one."""
+    found: str | None = getattr(getattr(env, "spec", None), "id", None)
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.support.checkpoints import named, part
-from irl_lib.support.checks import Array, check_type
+from irl_lib.support.checks import Array
 from irl_lib.support.files import Arrays
 from irl_lib.training.copies import Transitions
 
@@ -53,19 +53,22 @@ def policy_rows(passed: Transitions, absorbing: bool) -> Rows:
     return joined([rows, absorbed_rows(int(rows.terminated.sum()), rows, 1.0)])
 
 
-def expert_rows(env: Any, demos: Demonstrations, subsample: int, absorbing: bool) -> Rows:
+def expert_rows(
+    demos: Demonstrations, subsample: int, absorbing: bool, keep_last: bool = False
+) -> Rows:
     """The demonstrated steps that are shown, and a stay after each end.
 
-    Raises:
-        ValueError: when demonstrations and environment don't fit each other.
+    Args:
+        demos: trajectories that have steps.
+        subsample: every so many'th step is shown, from the first one on, and stands for so many.
+        absorbing: whether there are such stays; each stands for one step.
+        keep_last: whether the last step before an end is shown in any case; then it stands for one.
     """
-    check_type("demos", demos, Demonstrations)
-    name = getattr(getattr(env, "spec", None), "id", None)
-    demos.check_spaces(env.single_observation_space, env.single_action_space, name)
     steps = demos.steps()
     lengths = np.array([len(each) for each in demos.actions])
     last = steps.time == lengths[steps.trajectory] - 1
-    shown = steps.time % subsample == 0
+    regular = steps.time % subsample == 0
+    shown = regular | (keep_last & last & demos.terminated[steps.trajectory])
     n = int(shown.sum())
     rows = Rows(
         steps.state.astype(np.float64)[shown],
@@ -73,7 +76,7 @@ def expert_rows(env: Any, demos: Demonstrations, subsample: int, absorbing: bool
         steps.next_state.astype(np.float64)[shown],
         (last & demos.terminated[steps.trajectory])[shown],
         np.zeros(n, dtype=bool),
-        np.ones(n),
+        np.where(regular[shown], 1.0, 1.0 / subsample),
     )
     if not absorbing:
         return rows
