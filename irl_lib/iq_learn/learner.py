@@ -1,0 +1,259 @@
+"""The critics, what they are trained on, and one step of that."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from irl_lib.demonstrations import Demonstrations, spaces
+from irl_lib.iq_learn.critics import Critics, ImpliedReward, SoftPolicy, encoded, soft_max
+from irl_lib.iq_learn.losses import LOSSES, ONLINE, Batch, Terms
+from irl_lib.iq_learn.settings import Settings
+from irl_lib.support.checkpoints import Training
+from irl_lib.support.checks import Array, check_type
+from irl_lib.support.files import Arrays
+from irl_lib.support.runs import Kept, identity_of
+from irl_lib.training.copies import Copies, name_of
+from irl_lib.training.steps import Rows, expert_rows, policy_rows
+
+
+class Replay:
+    """The policy's last steps, up to some number of them.
+
+    Args:
+        size: of them.
+        rows: some steps, for their shapes.
+    """
+
+    def __init__(self, size: int, rows: Rows) -> None:
+        self.size, self.added = size, 0
+        self.kept = Rows._make(np.zeros((size, *each.shape[1:]), each.dtype) for each in rows)
+
+    def __len__(self) -> int:
+        return min(self.added, self.size)
+
+    def add(self, rows: Rows) -> None:
+        """The newest; the oldest make room for them."""
+        places = (self.added + np.arange(len(rows.states))) % self.size
+        for ours, theirs in zip(self.kept, rows, strict=True):
+            ours[places] = theirs
+        self.added += len(places)
+
+    def arrays(self) -> Arrays:
+        """For a checkpoint."""
+        filled = {name: each[: len(self)] for name, each in self.kept._asdict().items()}
+        return filled | {"added": np.array(self.added)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """To where it was."""
+        self.added = int(arrays["added"])
+        for name, each in self.kept._asdict().items():
+            each[: len(self)] = arrays[name]
+
+
+class Copied:
+    """A network that follows another one, as arrays and back."""
+
+    def __init__(self, net: Critics) -> None:
+        self.net = copy.deepcopy(net).requires_grad_(False)
+
+    def follow(self, leader: Critics, rate: float) -> None:
+        """A part of the way to where the leader is."""
+        with torch.no_grad():
+            for mine, theirs in zip(self.net.parameters(), leader.parameters(), strict=True):
+                mine.lerp_(theirs, rate)
+
+    def arrays(self) -> Arrays:
+        """For a checkpoint."""
+        return {name: each.numpy().copy() for name, each in self.net.state_dict().items()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """To where it was."""
+        tensors = {name: torch.from_numpy(each.copy()) for name, each in arrays.items()}
+        self.net.load_state_dict(tensors)
+
+
+class Learner:
+    """Soft Q networks and what they learn from.
+
+    Args:
+        env: what it is stepped in, or where it isn't, spaces of observations and actions.
+        demos: from there.
+        settings: checked.
+
+    Raises:
+        ValueError: when demonstrations and spaces don't fit each other.
+    """
+
+    def __init__(self, env: Any, demos: Demonstrations, settings: Settings) -> None:
+        s = self.settings = settings
+        self.copies = Copies(env, s.seed, s.max_steps) if s.online else None
+        self.places = _places(self.copies.env if self.copies else env)
+        known = name_of(self.copies.env) if self.copies else None
+        check_type("demos", demos, Demonstrations).check_spaces(*self.places, known)
+        if demos.n_steps == 0:
+            raise ValueError("demos have no steps; expected at least one action to copy")
+        self.expert = self._rows(expert_rows(demos, s.subsample, False, s.keep_last))
+        self.starts = self._tensor(encoded(self.places[0], [each[0] for each in demos.states]))
+        self.ended = float(demos.terminated.sum()) / demos.n_steps
+        centre, scale = spaces.standard_unit(self.expert.states)
+        sizes = len(centre), int(self.places[1].n), s.hidden, s.critics, s.normalised
+        self.critics = Critics(*sizes, s.seed, centre, scale)
+        self.target, self.average = Copied(self.critics), Copied(self.critics)
+        self.optimiser = torch.optim.Adam(self.critics.parameters(), lr=s.learning_rate)
+        self.replay = Replay(s.memory if s.online else 0, self.expert)
+        self.state: dict[str, Kept] = {
+            "critics": Training(self.critics, self.optimiser),
+            "target": self.target,
+            "average": self.average,
+        }
+        if self.copies:
+            self.state |= {"copies": self.copies, "replay": self.replay}
+        self.identity = identity_of(
+            s,
+            self.copies.env if self.copies else _Known(*self.places),
+            self.expert,
+            critics=self.critics,
+        )
+
+    def act(self, number: int, rng: np.random.Generator) -> dict[str, float]:
+        """Some steps of the policy, which go to the memory."""
+        assert self.copies is not None
+        passed, noted = self.copies.collect(
+            lambda seen: self._chosen(seen, rng), self.settings.steps
+        )
+        self.replay.add(self._rows(policy_rows(passed, absorbing=False)))
+        steps = (number + 1) * self.settings.steps * self.copies.n
+        return noted | {"environment_steps": float(steps)}
+
+    def _chosen(self, states: Array, rng: np.random.Generator) -> NDArray[Any]:
+        """``(n,)``: drawn actions."""
+        with torch.no_grad():
+            q = self.critics.least(self._tensor(states)) / self.settings.temperature
+        noise = rng.gumbel(size=tuple(q.shape))
+        chosen: NDArray[Any] = (q.double().numpy() + noise).argmax(axis=1)
+        return chosen + int(self.places[1].start)
+
+    def improve(self, number: int, rng: np.random.Generator) -> dict[str, float]:
+        """Some steps of Adam; the means of the loss and of its terms."""
+        s, notes = self.settings, []
+        rate = s.learning_rate * max(0.0, 1.0 - number / s.decay) if s.decay else s.learning_rate
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        end = self.end()
+        for _ in range(s.updates):
+            terms = self.terms(rng, end)
+            loss = terms.reward + terms.value + terms.price
+            self.optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            self.optimiser.step()
+            self.target.follow(self.critics, s.target_rate)
+            self.average.follow(self.critics, 1.0 - s.averaging)
+            notes.append([float(each.detach()) for each in (loss, *terms)])
+        means = np.mean(notes, axis=0)
+        names = ("loss", *Terms._fields)
+        return dict(zip(names, means.tolist(), strict=True)) | {"end": end}
+
+    def end(self) -> float:
+        r"""What it is worth to be where nothing comes after.
+
+        A stay there is paid :math:`r = \tfrac{2}{c} (w_E - w_\pi) / (w_E + w_\pi)`, which is the
+        objective's maximum, with the shares of ends among the expert's steps and the policy's.
+        """
+        s, n = self.settings, len(self.replay)
+        if not s.absorbing or not n:
+            return 0.0
+        ours, theirs = self.ended, float(self.replay.kept.terminated[:n].mean())
+        stay = (ours - theirs) / (ours + theirs) if ours + theirs else 0.0
+        return 2.0 / s.weight * stay / (1.0 - s.discount)
+
+    def terms(self, rng: np.random.Generator, end: float) -> Terms:
+        """Of the loss, on a batch."""
+        s = self.settings
+        kinds = [self._take(self.expert, len(self.expert.states), rng)]
+        if s.loss in ONLINE:
+            kinds.append(self._take(self.replay.kept, len(self.replay), rng))
+        batches = self._seen(kinds, end)
+        start = torch.zeros(())
+        if s.loss == "start values":
+            v = soft_max(self.critics(self.starts), s.temperature)
+            start = (1.0 - s.discount) * v.mean()
+        return LOSSES[s.loss](batches[0], batches[-1], start, s.weight)
+
+    def _take(self, rows: Rows, n: int, rng: np.random.Generator) -> Rows:
+        """All of them, or if they are more than a batch, as many as that, drawn."""
+        if n <= self.settings.batch:
+            return rows.take(slice(0, n))
+        return rows.take(rng.integers(n, size=self.settings.batch))
+
+    def _seen(self, kinds: list[Rows], end: float) -> list[Batch]:
+        """Each kind of steps as the critics see it, all of them at once."""
+        s = self.settings
+        before = self._tensor(np.concatenate([each.states for each in kinds]))
+        after = self._tensor(np.concatenate([each.next_states for each in kinds]))
+        chosen = torch.from_numpy(np.concatenate([each.actions for each in kinds])).long()
+        over = torch.from_numpy(np.concatenate([each.terminated for each in kinds]))
+        all_q = self.critics(before)
+        q = all_q.gather(2, chosen[None, :, None].expand(len(all_q), -1, 1))[:, :, 0]
+        v = soft_max(all_q, s.temperature)
+        net = self.target.net if s.target_rate < 1.0 else self.critics
+        later = s.discount * torch.where(over, end, self._clipped(net, after))
+        sizes = [len(each.states) for each in kinds]
+        weights = [self._tensor(each.weights / each.weights.sum()) for each in kinds]
+        parts = torch.split(q, sizes, 1), torch.split(v, sizes, 1), torch.split(later, sizes)
+        return [Batch(*each) for each in zip(*parts, weights, strict=True)]
+
+    def _clipped(self, net: Critics, after: Tensor) -> Tensor:
+        """``(N,)``: what comes next, within what rewards and entropy can add up to."""
+        s = self.settings
+        v = soft_max(net.least(after), s.temperature)
+        if not s.clip:
+            return v
+        most = 2.0 / s.weight
+        joy = s.temperature * float(np.log(net.n_actions))
+        return v.clamp(-most / (1.0 - s.discount), (most + joy) / (1.0 - s.discount))
+
+    def policy(self) -> SoftPolicy:
+        """A copy of the policy as it is now, with the critics' averaged weights."""
+        net = copy.deepcopy(self.average.net)
+        return SoftPolicy(net, self.settings.temperature, *self.places)
+
+    def reward(self) -> ImpliedReward:
+        """Likewise."""
+        s, net = self.settings, copy.deepcopy(self.average.net)
+        return ImpliedReward(net, s.temperature, s.discount, self.end())
+
+    def _rows(self, rows: Rows) -> Rows:
+        """Steps with vectors for states, and whole numbers from 0 on for actions."""
+        return rows._replace(
+            states=encoded(self.places[0], rows.states),
+            next_states=encoded(self.places[0], rows.next_states),
+            actions=np.asarray(rows.actions).astype(np.int64) - int(self.places[1].start),
+        )
+
+    def _tensor(self, array: Any) -> Tensor:
+        return torch.from_numpy(np.asarray(array)).float()
+
+
+class _Known:
+    """Spaces in the place of an environment that isn't there."""
+
+    spec = None
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        self.observation_space, self.action_space = observation_space, action_space
+
+
+def _places(env: Any) -> tuple[Any, Any]:
+    """Of one environment: of observations, and Discrete actions."""
+    if hasattr(env, "single_observation_space"):
+        env = env.single_observation_space, env.single_action_space
+    places = spaces.spaces_of(env)
+    if not spaces.is_numbered(places[1]):
+        raise ValueError(f"action_space is {places[1]}; expected a Discrete space")
+    return places
