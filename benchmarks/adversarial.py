@@ -17,9 +17,10 @@ last iteration, so it is also given the mean of the last hundred iterations' rew
 stops the same games after three iterations, when the policy still moves nearly at random: the table
 of whole games was known when it was added.
 
-Policies are those of the last iteration.  The settings are the methods' own defaults, but for the
-weight of the gradient penalty, which each task has for itself.  They were chosen on the seeds 101
-to 103, 0 to 3 and, for ``upright``, 10 to 12; none of these is among those here.
+Policies are those of the last iteration, and act as they learned to: their actions are drawn (the
+expert's are not).  The settings are the methods' own defaults, but for the weight of the gradient
+penalty, which each task has for itself.  They were chosen on the seeds 101 to 103, 0 to 3 and, for
+``upright``, 10 to 12; none of these is among those here.
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ def cloned(demos: Demonstrations, seed: int, subsample: int) -> Any:
 
 
 def judged(task: str, policy: Any) -> Record:
-    """Greedy episodes: how long they last, and how near to its place the cart is."""
+    """Episodes, actions drawn: how long they last, and how near to its place the cart is."""
     import gymnasium
 
     act = policy if callable(policy) else lambda seen, _rng: policy.act(seen)

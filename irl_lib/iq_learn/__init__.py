@@ -9,13 +9,17 @@ an objective in Q that needs no planning, and with :math:`Q = V + \log \pi` clon
 the reward that a policy and its values imply.
 
 - :mod:`irl_lib.iq_learn.objective`: that objective in a reward, in Q, in a policy and values;
-- :mod:`irl_lib.iq_learn.tabular`: :func:`iq_learn_tabular`, which maximises it exactly.
+- :mod:`irl_lib.iq_learn.tabular`: :func:`iq_learn_tabular`, which maximises it exactly;
+- :mod:`irl_lib.iq_learn.losses`: the objective on samples, a function for each of its forms;
+- :mod:`irl_lib.iq_learn.sampled`: :func:`iq_learn`, soft Q networks, off line and on line.
 
 Reference: Garg, Chakraborty, Cundy, Song, Ermon (2021), IQ-Learn: inverse soft-Q learning for
 imitation.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from irl_lib.iq_learn.objective import (
     Price,
@@ -30,11 +34,23 @@ from irl_lib.iq_learn.objective import (
     value_policy_objective,
 )
 from irl_lib.iq_learn.tabular import IqTabularResult, iq_learn_tabular
+from irl_lib.support.lazy import lazily
+
+if TYPE_CHECKING:
+    from irl_lib.iq_learn.critics import ImpliedReward, SoftPolicy
+    from irl_lib.iq_learn.losses import LOSSES
+    from irl_lib.iq_learn.sampled import IqResult, Iteration, iq_learn
 
 __all__ = [
+    "LOSSES",
+    "ImpliedReward",
+    "IqResult",
     "IqTabularResult",
+    "Iteration",
     "Price",
+    "SoftPolicy",
     "inverse_bellman",
+    "iq_learn",
     "iq_learn_tabular",
     "iq_objective",
     "policy_of",
@@ -45,3 +61,15 @@ __all__ = [
     "timed_occupancy",
     "value_policy_objective",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "ImpliedReward": "irl_lib.iq_learn.critics",
+        "IqResult": "irl_lib.iq_learn.sampled",
+        "Iteration": "irl_lib.iq_learn.sampled",
+        "LOSSES": "irl_lib.iq_learn.losses",
+        "SoftPolicy": "irl_lib.iq_learn.critics",
+        "iq_learn": "irl_lib.iq_learn.sampled",
+    },
+)

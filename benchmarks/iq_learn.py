@@ -1,0 +1,371 @@
+"""Non-adversarial imitation at work: a pole from few pairs, with a simulator and without.
+
+The tasks are chapter 7's, ``upright`` and ``aside``, on Gymnasium's CartPole-v1, with its
+demonstrations, its controls and its scores, and both of a policy whose actions are drawn, as it
+learned to act, and of the same policy's most likely ones.
+
+``online``: every twentieth pair of one demonstration, 9,984 steps of four copies.  Controls are the
+same method with the demonstration's columns shuffled, and with the pairs of a policy of uniform
+actions, cut before anything ended, in the place of the expert's; a clone of the 25 pairs; GAIL and
+AIRL with the same 9,984 steps, and with ten times as many.
+
+``ladder`` (``upright``): from the published form of IQ-Learn on line, one stabiliser after the
+other, each rung with all of those below it.  ``ablation``: from the top, one of them taken away.
+
+``offline``: demonstrations and pairs as a grid, no environment: IQ-Learn, the clone by the same
+networks, which is the same loss without its price, and linear cloning with a ridge.
+
+Policies are those of the last iteration.  Settings were chosen on the seeds 100 to 109, which are
+not among those here.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from benchmarks.adversarial import GOOD, PENALTY, POLES, SUBSAMPLE, cloned, pole_demo, shuffled
+from irl_lib import demonstrations, rollouts
+from irl_lib.demonstrations import Demonstrations
+
+SEEDS, FIRST = 10, 0
+COPIES, STEPS, ITERATIONS = 4, 8, 312
+GAME_COPIES, GAME_STEPS = 8, 128
+EVALUATION_SEED, EVALUATED = 5, 20
+VERSIONS = {name: version(name) for name in ("stable_baselines3", "gymnasium", "torch")}
+Record = dict[str, Any]
+
+METHODS = (
+    "iq_learn",
+    "iq_learn, V of the policy's steps",
+    "iq_learn, shuffled expert",
+    "iq_learn, uniform actions for an expert",
+    "cloning",
+    "gail",
+    "airl",
+    "gail, ten times the steps",
+    "airl, ten times the steps",
+)
+
+# Each rung's settings, with those of the rungs below it.
+PUBLISHED: Record = {
+    "loss": "mixture",
+    "weight": 1.0,
+    "temperature": 0.01,
+    "learning_rate": 1e-4,
+    "batch": 32,
+    "absorbing": False,
+    "target_rate": 1.0,
+    "clip": False,
+    "normalised": False,
+    "critics": 1,
+    "averaging": 0.0,
+}
+"""The published form: gradients through V', one network, the end worth nothing."""
+LADDER: dict[str, Record] = {
+    "published form": {},
+    "rate, temperature, batch and price of ours": {
+        "learning_rate": 3e-3,
+        "temperature": 1.0,
+        "batch": 256,
+        "weight": 2.0,
+    },
+    "value of the end": {"absorbing": True},
+    "slow copy for V'": {"target_rate": 0.05},
+    "V' clipped": {"clip": True},
+    "normalised layers": {"normalised": True},
+    "second network": {"critics": 2},
+    "averaged weights": {"averaging": 0.999},
+    "least squares": {"loss": "least squares"},
+    "falling rate": {"decay": ITERATIONS},
+}
+TOP = "least squares"
+"""From here the ablation begins; these are the defaults of :func:`irl_lib.iq_learn.iq_learn`."""
+WITHOUT: dict[str, Record] = {
+    "value of the end": {"absorbing": False},
+    "slow copy for V'": {"target_rate": 1.0},
+    "V' clipped": {"clip": False},
+    "normalised layers": {"normalised": False},
+    "second network": {"critics": 1},
+    "averaged weights": {"averaging": 0.0},
+    "large batch": {"batch": 32},
+    "temperature 1": {"temperature": 0.1},
+}
+SHOWN, STRIDES = (1, 3, 7, 10, 15), (1, 5, 19, 20)
+CLONES = ("iq_learn", "cloning", "linear cloning")
+OFFLINE_ITERATIONS, RIDGE = 30, 1e-4
+COLUMNS = {
+    "part": "part",
+    "task": "task",
+    "method": "method",
+    "shown": "demonstrations",
+    "stride": "every so many'th pair",
+    "seeds": "seeds",
+    "steps": "environment steps",
+    "score": "score, actions drawn",
+    "least": "the least of the seeds",
+    "sd": "standard deviation over seeds",
+    "good": f"seeds at {GOOD:g} or more",
+    "sure": "score, most likely actions",
+    "sure_least": "its least of the seeds",
+    "sure_good": f"seeds at {GOOD:g} or more, most likely actions",
+    "late": "score, mean of the last tenth of training",
+    "best": "score, best of training",
+    "seconds": "seconds, median",
+}
+
+
+def cells() -> list[Record]:
+    """One for each run; of each part those of the first seeds first."""
+    seeds = range(FIRST, FIRST + SEEDS)
+    listed: list[Record] = [
+        {"part": "online", "task": task, "method": method, "seed": seed}
+        for seed in seeds
+        for task in POLES
+        for method in METHODS
+    ]
+    for part, names in (("ladder", LADDER), ("ablation", WITHOUT)):
+        listed += [{"part": part, "method": name, "seed": s} for s in seeds for name in names]
+    listed += [
+        {"part": "offline", "method": method, "seed": seed, "shown": n, "stride": stride}
+        for seed in seeds
+        for n in SHOWN
+        for stride in STRIDES
+        for method in CLONES
+    ]
+    return listed
+
+
+def run_cell(
+    part: str, method: str, seed: int, task: str = "upright", shown: int = 1, stride: int = 20
+) -> Record:
+    """What one run came to."""
+    from irl_lib.networks import one_thread
+
+    begun = time.perf_counter()
+    with one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of fixed budgets, and sure discriminators
+        if part == "offline":
+            found = scored("upright", offline(method, seed, shown, stride)) | {"steps": 0}
+        elif part == "online":
+            found = on_pole(task, method, seed)
+        else:
+            found = learned("upright", pole_demo("upright", seed), seed, settings(part, method))
+    return found | {"took": round(time.perf_counter() - begun, 1)}
+
+
+# --- with a simulator ---------------------------------------------------------------------------
+
+
+def settings(part: str, name: str) -> Record:
+    """Of a rung, those of all rungs below it too; or of the top, with one thing taken away."""
+    names = list(LADDER)
+    last = names.index(name if part == "ladder" else TOP)
+    built = dict(PUBLISHED)
+    for rung in names[: last + 1]:
+        built |= LADDER[rung]
+    return built if part == "ladder" else built | WITHOUT[name]
+
+
+def on_pole(task: str, method: str, seed: int) -> Record:
+    """How a policy does that was learned from 25 pairs."""
+    demos = pole_demo(task, seed)
+    if method == "cloning":
+        return scored(task, cloned(demos, seed, SUBSAMPLE)) | {"steps": 0}
+    if method.startswith(("gail", "airl")):
+        return played(task, method, demos, seed)
+    if "shuffled" in method:
+        demos = shuffled(demos, seed)
+    if "uniform" in method:
+        demos = uniform_pairs(seed)
+    own_value = {"loss": "mixture"} if "V of" in method else {}
+    return learned(task, demos, seed, own_value, 1 if "uniform" in method else SUBSAMPLE)
+
+
+def uniform_pairs(seed: int) -> Demonstrations:
+    """25 steps of uniform actions, of episodes that are cut before the pole falls."""
+    import gymnasium
+
+    env, rng = gymnasium.make("CartPole-v1"), np.random.default_rng([seed, 98])
+    done = rollouts.rollout(env, lambda seen, rng: int(rng.integers(2)), 25, seed, max_steps=8)
+    order = rng.permutation(np.flatnonzero(~done.terminated))[:4]
+    lengths = [7, 6, 6, 6]
+    return Demonstrations(
+        [done.states[i][: n + 1] for i, n in zip(order, lengths, strict=True)],
+        [done.actions[i][:n] for i, n in zip(order, lengths, strict=True)],
+    )
+
+
+def learned(
+    task: str, demos: Demonstrations, seed: int, given: Record, stride: int = SUBSAMPLE
+) -> Record:
+    """The last policy of the one objective; what it was worth on the way, and what it cost."""
+    from irl_lib import worlds
+    from irl_lib.iq_learn import iq_learn
+
+    curve: list[float] = []
+
+    def watch(iteration: Any) -> None:
+        if iteration.number % 16 == 15:
+            curve.append(scored(task, iteration.policy())["score"])
+
+    found = iq_learn(
+        worlds.batched("CartPole-v1", COPIES),
+        demos,
+        seed=seed,
+        online=True,
+        subsample=stride,
+        steps=STEPS,
+        max_iterations=ITERATIONS,
+        callback=watch,
+        **given,
+    )
+    late = np.array(curve[-max(1, len(curve) // 10) :])
+    steps = int(found.history["environment_steps"][-1])
+    marks = {"late": float(late.mean()), "best": float(np.max(curve)), "curve": curve}
+    return scored(task, found.policy) | {"steps": steps} | marks
+
+
+def played(task: str, method: str, demos: Demonstrations, seed: int) -> Record:
+    """The last policy of a game."""
+    from irl_lib import worlds
+    from irl_lib.adversarial import airl, gail
+
+    learn: Callable[..., Any] = gail if method.startswith("gail") else airl
+    times = 10 if "ten times" in method else 1
+    per_iteration = GAME_COPIES * GAME_STEPS
+    found = learn(
+        worlds.batched("CartPole-v1", GAME_COPIES),
+        demos,
+        seed=seed,
+        subsample=SUBSAMPLE,
+        penalty=PENALTY[task],
+        steps=GAME_STEPS,
+        max_iterations=round(times * COPIES * STEPS * ITERATIONS / per_iteration),
+    )
+    return scored(task, found.policy) | {"steps": int(found.history["environment_steps"][-1])}
+
+
+# --- without one --------------------------------------------------------------------------------
+
+
+def offline(method: str, seed: int, n: int, stride: int) -> Any:
+    """A policy from every so many'th pair of some demonstrations."""
+    import gymnasium
+
+    from irl_lib.iq_learn import iq_learn
+
+    shipped = demonstrations.shipped("cartpole_expert")
+    demos = shipped.select(np.random.default_rng([seed, n]).permutation(len(shipped))[:n])
+    if method == "linear cloning":
+        return Linear(demos, stride)
+    env = gymnasium.make("CartPole-v1")
+    places = env.observation_space, env.action_space
+    weight = {"iq_learn": 0.1, "cloning": 1e-12}[method]  # of the same loss
+    return iq_learn(
+        places,
+        demos,
+        seed=seed,
+        subsample=stride,
+        weight=weight,
+        max_iterations=OFFLINE_ITERATIONS,
+    ).policy
+
+
+class Linear:
+    """The sign of a linear function, by least squares on -1 and 1 with a ridge."""
+
+    def __init__(self, demos: Demonstrations, stride: int) -> None:
+        steps = demos.steps()
+        kept = steps.time % stride == 0
+        seen = steps.state[kept].astype(np.float64)
+        self.centre, self.scale = seen.mean(axis=0), seen.std(axis=0) + 1e-12
+        x, y = self.rows(seen), 2.0 * steps.action[kept] - 1.0
+        self.weights = np.linalg.solve(
+            x.T @ x / len(x) + RIDGE * np.eye(x.shape[1]), x.T @ y / len(x)
+        )
+
+    def rows(self, seen: Any) -> Any:
+        """Standardised, with a constant."""
+        z = (seen - self.centre) / self.scale
+        return np.column_stack([z, np.ones(len(z))])
+
+    def probabilities(self, seen: Any) -> Any:
+        """``(N, 2)``: it is sure."""
+        right = self.rows(seen) @ self.weights > 0.0
+        return np.column_stack([~right, right]).astype(float)
+
+
+# --- the score ----------------------------------------------------------------------------------
+
+
+def scored(task: str, policy: Any) -> Record:
+    """Of a policy's drawn actions, and of its most likely ones."""
+    rng = np.random.default_rng(EVALUATION_SEED)
+    drawn, sure = (watched(task, policy, each) for each in (rng, None))
+    return {"score": drawn, "sure": sure}
+
+
+def watched(task: str, policy: Any, rng: np.random.Generator | None) -> float:
+    """Some episodes side by side: steps, or the share of 500 steps near the place."""
+    from benchmarks.adversarial import NEAR, PLACE
+    from irl_lib import worlds
+
+    env = worlds.batched("CartPole-v1", EVALUATED)
+    seeds = [EVALUATION_SEED * 1_000 + i for i in range(EVALUATED)]
+    seen, _ = env.reset(seed=seeds)
+    alive, total = np.ones(EVALUATED, dtype=bool), np.zeros(EVALUATED)
+    for _ in range(500):
+        right = policy.probabilities(np.asarray(seen, dtype=np.float64))[:, 1]
+        chance = rng.random(EVALUATED) if rng is not None else np.full(EVALUATED, 0.5)
+        seen, _, terminated, _, _ = env.step((chance < right).astype(np.int64))
+        near = np.abs(np.asarray(seen)[:, 0] - PLACE) < NEAR
+        total += alive * (1.0 if task == "upright" else near / 500.0)
+        alive &= ~np.asarray(terminated, dtype=bool)
+        if not alive.any():
+            break
+    return float(total.mean())
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def summary(finished: list[tuple[Record, Record]]) -> list[Record]:
+    """A row for each kind of run, all seeds in it."""
+    rows: list[Record] = []
+    kinds = [{k: v for k, v in each.items() if k != "seed"} for each in cells()]
+    for kind in {tuple(each.items()): each for each in kinds}.values():
+        mine = [
+            result
+            for cell, result in finished
+            if {k: v for k, v in cell.items() if k != "seed"} == kind
+        ]
+        if mine:
+            rows.append(kind | row(kind, mine))
+    return rows
+
+
+def row(kind: Record, mine: list[Record]) -> Record:
+    """What all seeds of a kind of run came to."""
+    score = np.array([each["score"] for each in mine])
+    sure = np.array([each["sure"] for each in mine])
+    found: Record = {
+        "seeds": len(mine),
+        "steps": mine[0]["steps"],
+        "score": float(score.mean()),
+        "least": float(score.min()),
+        "sd": float(score.std()),
+        "sure": float(sure.mean()),
+        "sure_least": float(sure.min()),
+        "seconds": float(np.median([each["took"] for each in mine])),
+    }
+    if kind.get("task", "upright") == "upright":
+        found |= {"good": int((score >= GOOD).sum()), "sure_good": int((sure >= GOOD).sum())}
+    if "curve" in mine[0]:
+        found |= {name: float(np.mean([each[name] for each in mine])) for name in ("late", "best")}
+    return found
