@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP, check_mdp, check_policy
@@ -62,8 +62,8 @@ def policy_of(mdp: MDP, q: ArrayLike) -> Array:
 
     Implements: eq-policy-extraction
     """
-    table = check_array("q", q, shape_of(mdp))
-    return np.asarray(np.exp(table - logsumexp(table, axis=-1, keepdims=True)))
+    # Not exp(q - v), whose sum is off one by the rounding of v, times visits in the gradient.
+    return np.asarray(softmax(check_array("q", q, shape_of(mdp)), axis=-1))
 
 
 def inverse_bellman(mdp: MDP, q: ArrayLike) -> Array:
