@@ -9,7 +9,8 @@ an objective in Q that needs no planning, and with :math:`Q = V + \log \pi` clon
 the reward that a policy and its values imply.
 
 - :mod:`irl_lib.iq_learn.objective`: that objective in a reward, in Q, in a policy and values;
-- :mod:`irl_lib.iq_learn.tabular`: :func:`iq_learn_tabular`, which maximises it exactly.
+- :mod:`irl_lib.iq_learn.tabular`: :func:`iq_learn_tabular`, which maximises it exactly;
+- :mod:`irl_lib.iq_learn.newton`: the steps with which it does.
 
 Reference: Garg, Chakraborty, Cundy, Song, Ermon (2021), IQ-Learn: inverse soft-Q learning for
 imitation.

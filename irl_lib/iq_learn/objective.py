@@ -94,6 +94,10 @@ def soft_bellman(mdp: MDP, reward: ArrayLike) -> Array:
     Returns:
         ``(S, A)``, or ``(T, S, A)`` with a horizon.
 
+    Raises:
+        ValueError: naming a bad reward; where episodes end, that is also one that is not 0 in
+            absorbing states, or for which going on for ever pays.
+
     Implements: eq-soft-bellman
     """
     check_mdp(mdp)
@@ -157,6 +161,10 @@ def reduced_objective(mdp: MDP, shown: ArrayLike, reward: ArrayLike, cost: Price
         reward: likewise.
         cost: the price, from :func:`price`.
 
+    Raises:
+        ValueError: naming a bad argument; where episodes end, also for a reward for which going on
+            for ever pays.
+
     Implements: eq-reduced-objective
     """
     table = check_array("reward", reward, shape_of(mdp))
@@ -192,7 +200,8 @@ def value_policy_objective(
     r""":math:`- \sum \rho \log \pi + \psi(\log \pi + V - \gamma\, \mathbb{E} V')`, to be minimised.
 
     It is minus :func:`iq_objective` where the expert's occupancy flows from :math:`p_0` as the
-    dynamics have it, and :math:`V_T = 0`: then the values between the steps cancel.
+    dynamics have it, and :math:`V_T = 0` (where episodes end, V = 0 in absorbing states): then the
+    values between the steps cancel.
 
     Args:
         mdp: S states, A actions.

@@ -67,8 +67,10 @@ def iq_learn_tabular(
             table of the shape of Q.
         objective: ``"dual"``, as above, which needs whole trajectories; or ``"likelihood"``, with
             :math:`\sum \rho \log \pi` in the place of the first two terms.  They are the same for
-            the occupancy of a policy.  Default: the likelihood for demonstrations of which
-            truncation left out more than a little, the dual for all else.
+            the occupancy of a policy.  Of the dual there is one maximum; of the likelihood of
+            finitely many demonstrations there may be several, nearly as good in our experience.
+            Default: the likelihood for demonstrations of which truncation left out more than a
+            little, the dual for all else.
         initial_q: of the shape of Q; default: zero.
         tolerance: on the norm of the gradient in Q; where rounding leaves more than that (values
             of 1e4, and rewards that cost much), it is enough to be down to rounding.  Of the
