@@ -29,6 +29,7 @@ from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array
 
 FLAT = 1e-14  # curvature, relative to the largest, that is put where there is none
+FAINT = 1e-18  # relative to that of the policy: with less, the gradient's rounding would be a way
 
 
 class NewtonSystem:
@@ -61,7 +62,7 @@ class NewtonSystem:
         free = pi / bend
         room = np.sum(free * pi, axis=1, keepdims=True)
         k = prices * free
-        matrix = self._matrix(b * k, k, room)
+        matrix = self._matrix(b * k, k, room, FAINT * float(bend.max()))
         kept = prices / bend * (pull - pi * np.sum(free * pull, axis=1, keepdims=True) / room)
         dv = matrix.solve(pull.sum(axis=1) - self.differences.T @ kept.ravel())
         moved = prices * (self.differences @ dv).reshape(prices.shape)
@@ -69,15 +70,15 @@ class NewtonSystem:
         e = (pull + pi * level - moved) / bend
         return np.asarray(e + dv[:, None]).reshape(self.shape)
 
-    def _matrix(self, diagonal: Array, k: Array, room: Array) -> Any:
-        """The factors of B' W B."""
+    def _matrix(self, diagonal: Array, k: Array, room: Array, least: float) -> Any:
+        """The factors of B' W B, and of no less than that."""
         n, n_actions = k.shape
         starts = np.arange(0, k.size + 1, n_actions)
         per_state = sparse.csr_array((k.ravel(), np.arange(k.size), starts), shape=(n, k.size))
         rows = per_state @ self.differences
         matrix = self.differences.T @ (sparse.diags_array(diagonal.ravel()) @ self.differences)
         matrix = matrix + rows.T @ (sparse.diags_array(1.0 / room.ravel()) @ rows)
-        least = FLAT * float(matrix.diagonal().max()) or 1.0
+        least = max(least, FLAT * float(matrix.diagonal().max()))
         matrix = matrix + least * sparse.eye_array(n)
         # Positive definite, so that it needs no pivots, and an order for symmetric patterns.
         return linalg.splu(

@@ -19,6 +19,7 @@ from irl_lib.training.ascent import Point, Run, line_search
 MEASURES = ("uniform", "expert")
 OBJECTIVES = ("dual", "likelihood")
 ROUNDING = float(np.finfo(np.float64).eps)  # of a sum, relative to its terms
+RESOLVED = 1e-6  # of what was shown, that a gradient may be and be called rounding
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -135,8 +136,9 @@ class Problem:
         found = self.evaluate(table.ravel())
         if found is None:
             raise ValueError(
-                f"initial_q has entries up to {np.abs(table).max():g}, for which the objective is "
-                "not finite; expected smaller ones"
+                f"initial_q has entries up to {np.abs(table).max():g}, for which the objective "
+                f"with weight {self.cost.weight:g} is not finite; expected smaller ones, or a "
+                "smaller weight"
             )
         return found
 
@@ -158,9 +160,8 @@ class Problem:
             states = self.entering + form.arriving(self.mdp, pull)
             policy = form.policy_of(self.mdp, q)
             gradient = form.ended(self.mdp, pull - policy * states[..., None])
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return None
-        return Point(x, value, gradient.ravel(), max(1.0, terms), (policy, states))
+            point = Point(x, value, gradient.ravel(), max(1.0, terms), (policy, states))
+            return point if np.isfinite([value, point.norm]).all() else None
 
     def visits(self, point: Point) -> Array:
         """b, where it is one: the objective is concave in Q where b is nowhere below 0."""
@@ -192,7 +193,8 @@ class Problem:
         terms = form.ended(self.mdp, self.shown + self.cost.slope(size))
         entered = np.abs(self.entering) + form.arriving(self.mdp, terms)
         entered = entered[..., None] + np.abs(states[..., None]) * (1.0 - policy) * q
-        return point.norm <= ROUNDING * float(np.linalg.norm(terms + policy * entered))
+        least = ROUNDING * float(np.linalg.norm(terms + policy * entered))
+        return point.norm <= min(least, RESOLVED * float(self.shown.sum()))
 
     def unbounded(self) -> int:
         """How many entries of Q fall for ever: neither shown nor priced, in a state that is."""
@@ -256,9 +258,10 @@ def _result(problem: Problem, last: Point, run: Run) -> IqTabularResult:
             "shown; their Q falls for ever: use measure='uniform'"
         )
     elif not met:
+        remedy = "rounding hides what another would gain" if run.left else "allow more"
         message = (
             f"stopped after {len(run.rows) - 1} iterations at gradient norm {last.norm:.3g}, above "
-            f"the tolerance {run.tolerance:g}: allow more"
+            f"the tolerance {run.tolerance:g}: {remedy}"
         )
     if free or not met:
         warn_early("iq_learn_tabular", message)
