@@ -597,6 +597,22 @@ def test_every_start_leads_to_one_optimum(horizon: int | None, measure: str) -> 
     np.testing.assert_array_equal(again.q, first.q)
 
 
+@settings(max_examples=60)
+@given(problems())
+def test_the_uniform_measure_is_an_occupancy_that_is_everywhere_alike(problem: Problem) -> None:
+    """Of the mass of one in all; with a horizon, of as much as it has at each step."""
+    mdp, shown = problem.mdp, lucky(problem)
+    mu = module.Problem(mdp, shown, 0.1, "uniform", "dual").cost.measure
+    if mdp.horizon is not None:
+        each = mdp.discount ** np.arange(mdp.horizon)
+        np.testing.assert_allclose(mu.sum(axis=(1, 2)), each, rtol=1e-12)
+        assert np.ptp(mu, axis=(1, 2)).max() == 0.0
+    else:
+        total = shown.sum() if mdp.episodic else mdp.mass
+        np.testing.assert_allclose(mu[live(mdp) > 0.0], total / mu.size, rtol=1e-12)
+    assert not mu[live(mdp) == 0.0].any()
+
+
 def test_every_form_of_transitions_gives_the_same() -> None:
     world = worlds.random_mdp(5, 3, 2, seed=4, discount=0.9)
     dense = world.mdp.dense_transitions()
@@ -829,8 +845,8 @@ def test_occupancies_that_rounding_takes_below_zero_are_fine() -> None:
     shown = SHOWN.copy()
     shown[0, 1] = -1e-16
     shown[0, 0] += 0.1
-    found = solve(SMALL, shown * (SMALL.mass / shown.sum()))
-    assert found.converged
+    found = module.Problem(SMALL, shown * (SMALL.mass / shown.sum()), 0.1, "expert", None)
+    assert found.shown.min() == found.cost.measure.min() == 0.0
 
 
 def test_sparse_matrices_are_no_tables() -> None:
