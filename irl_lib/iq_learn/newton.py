@@ -29,6 +29,7 @@ from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array
 
 FLAT = 1e-14  # curvature, relative to the largest, that is put where there is none
+DENSE = 0.25  # share of entries from which on products are quicker with all of them
 FAINT = 1e-18  # relative to that of the policy: with less, the gradient's rounding would be a way
 
 
@@ -89,7 +90,7 @@ class NewtonSystem:
         )
 
 
-def _differences(mdp: MDP) -> sparse.csr_array:
+def _differences(mdp: MDP) -> Any:
     """B, ``(S A, S)``, or ``(T S A, T S)``: a value less what is expected after the step."""
     actions, states = np.arange(mdp.n_actions), np.arange(mdp.n_states)[:, None]
     ahead = mdp.discount * mdp.matrix[(actions * mdp.n_states + states).ravel()]
@@ -98,4 +99,5 @@ def _differences(mdp: MDP) -> sparse.csr_array:
     if mdp.horizon is not None:
         ahead = sparse.kron(sparse.eye_array(mdp.horizon, k=1), ahead)
     own = sparse.kron(sparse.eye_array(ahead.shape[1]), np.ones((mdp.n_actions, 1)))
-    return sparse.csr_array(own - ahead)
+    found = sparse.csr_array(own - ahead)
+    return found.toarray() if found.nnz > DENSE * own.shape[0] * own.shape[1] else found
