@@ -40,6 +40,7 @@ MODULES = (
     "demonstrations",
     "guided_cost",
     "importance",
+    "iq_learn",
     "max_ent",
     "max_margin",
     "mdp",
@@ -80,6 +81,8 @@ INNER = {
     "demonstrations.spaces.members",
     "demonstrations.spaces.outside",
     "demonstrations.spaces.standard_unit",
+    "iq_learn.Price.of",  # of inner loops
+    "iq_learn.Price.slope",
     "max_margin.InfeasibleError",
     "mdp.MDP.expect",  # of inner loops, these four check shapes, and have tests of that
     "mdp.MDP.flow",
@@ -141,6 +144,7 @@ def calls() -> dict[str, Call]:
         behavior_cloning,
         demonstrations,
         guided_cost,
+        iq_learn,
         max_ent,
         max_margin,
         mdp,
@@ -208,6 +212,8 @@ def calls() -> dict[str, Call]:
         "progress": False,
     }
     free = {"reward": "logit", "absorbing": False, "entropy_weight": 0.0}
+    timed = iq_learn.timed_occupancy(model, pi)
+    in_any = {"mdp": model, "shown": timed, "cost": iq_learn.price(model, 0.1, timed)}
     return {
         "behavior_cloning.clone": Call(
             behavior_cloning.clone,
@@ -323,6 +329,31 @@ def calls() -> dict[str, Call]:
         ),
         "importance.reward_loss": Call(
             importance.reward_loss, {"demo_rewards": two, "rewards": two, "log_densities": two}
+        ),
+        "iq_learn.soft_value": Call(iq_learn.soft_value, {"mdp": model, "q": plan.q}),
+        "iq_learn.policy_of": Call(iq_learn.policy_of, {"mdp": model, "q": plan.q}),
+        "iq_learn.inverse_bellman": Call(iq_learn.inverse_bellman, {"mdp": model, "q": plan.q}),
+        "iq_learn.soft_bellman": Call(iq_learn.soft_bellman, {"mdp": model, "reward": timed}),
+        "iq_learn.timed_occupancy": Call(iq_learn.timed_occupancy, {"mdp": model, "shown": pi}),
+        "iq_learn.price": Call(iq_learn.price, {"mdp": model, "weight": 0.1, "measure": timed}),
+        "iq_learn.reduced_objective": Call(iq_learn.reduced_objective, in_any | {"reward": timed}),
+        "iq_learn.iq_objective": Call(iq_learn.iq_objective, in_any | {"q": plan.q}),
+        "iq_learn.value_policy_objective": Call(
+            iq_learn.value_policy_objective, in_any | {"policy": pi, "v": plan.v}
+        ),
+        "iq_learn.iq_learn_tabular": Call(
+            iq_learn.iq_learn_tabular,
+            {
+                "mdp": model,
+                "demos": timed,
+                "weight": 0.1,
+                "measure": timed,
+                "objective": "dual",
+                "initial_q": plan.q,
+                "tolerance": 1e-3,
+                "max_iterations": 9,
+                "progress": False,
+            },
         ),
         "max_ent.objective": Call(
             max_ent.objective,

@@ -10,6 +10,7 @@ the reward that a policy and its values imply.
 
 - :mod:`irl_lib.iq_learn.objective`: that objective in a reward, in Q, in a policy and values;
 - :mod:`irl_lib.iq_learn.tabular`: :func:`iq_learn_tabular`, which maximises it exactly;
+- :mod:`irl_lib.iq_learn.newton`: the steps with which it does;
 - :mod:`irl_lib.iq_learn.losses`: the objective on samples, a function for each of its forms;
 - :mod:`irl_lib.iq_learn.sampled`: :func:`iq_learn`, soft Q networks, off line and on line.
 

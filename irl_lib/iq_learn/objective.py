@@ -20,13 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP, check_mdp, check_policy
 from irl_lib.planning import soft_value_iteration
 from irl_lib.planning.bellman import backward
-from irl_lib.support.checks import Array, check_array, check_numbers, check_real
+from irl_lib.support.checks import Array, check_array, check_numbers, check_real, check_type
 
 
 def shape_of(mdp: MDP) -> tuple[int, ...]:
@@ -62,8 +62,8 @@ def policy_of(mdp: MDP, q: ArrayLike) -> Array:
 
     Implements: eq-policy-extraction
     """
-    table = check_array("q", q, shape_of(mdp))
-    return np.asarray(np.exp(table - logsumexp(table, axis=-1, keepdims=True)))
+    # Not exp(q - v), whose sum is off one by the rounding of v, times visits in the gradient.
+    return np.asarray(softmax(check_array("q", q, shape_of(mdp)), axis=-1))
 
 
 def inverse_bellman(mdp: MDP, q: ArrayLike) -> Array:
@@ -93,6 +93,10 @@ def soft_bellman(mdp: MDP, reward: ArrayLike) -> Array:
 
     Returns:
         ``(S, A)``, or ``(T, S, A)`` with a horizon.
+
+    Raises:
+        ValueError: naming a bad reward; where episodes end, that is also one that is not 0 in
+            absorbing states, or for which going on for ever pays.
 
     Implements: eq-soft-bellman
     """
@@ -139,6 +143,15 @@ def price(mdp: MDP, weight: float, measure: ArrayLike) -> Price:
     return Price(check_real("weight", weight, 0.0), mu)
 
 
+def check_price(mdp: MDP, cost: Price) -> Price:
+    """A price for this MDP.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    return price(mdp, *check_type("cost", cost, Price))
+
+
 def reduced_objective(mdp: MDP, shown: ArrayLike, reward: ArrayLike, cost: Price) -> float:
     r""":math:`\sum \rho\, r - \mathbb{E}_{p_0} V^r_0 - \psi(r)`; concave in the reward.
 
@@ -148,12 +161,16 @@ def reduced_objective(mdp: MDP, shown: ArrayLike, reward: ArrayLike, cost: Price
         reward: likewise.
         cost: the price, from :func:`price`.
 
+    Raises:
+        ValueError: naming a bad argument; where episodes end, also for a reward for which going on
+            for ever pays.
+
     Implements: eq-reduced-objective
     """
     table = check_array("reward", reward, shape_of(mdp))
     v = _soft_value(mdp, soft_bellman(mdp, table))
-    rho = check_array("shown", shown, shape_of(mdp))
-    return float(np.sum(rho * table)) - start_value(mdp, v) - cost.of(table)
+    rho, psi = check_array("shown", shown, shape_of(mdp)), check_price(mdp, cost)
+    return float(np.sum(rho * table)) - start_value(mdp, v) - psi.of(table)
 
 
 def iq_objective(mdp: MDP, shown: ArrayLike, q: ArrayLike, cost: Price) -> float:
@@ -172,9 +189,9 @@ def iq_objective(mdp: MDP, shown: ArrayLike, q: ArrayLike, cost: Price) -> float
     Implements: eq-iq-objective
     """
     table = check_array("q", q, shape_of(mdp))
-    rho = check_array("shown", shown, shape_of(mdp))
+    rho, psi = check_array("shown", shown, shape_of(mdp)), check_price(mdp, cost)
     reward = _inverse_bellman(mdp, table)
-    return float(np.sum(rho * reward)) - start_value(mdp, _soft_value(mdp, table)) - cost.of(reward)
+    return float(np.sum(rho * reward)) - start_value(mdp, _soft_value(mdp, table)) - psi.of(reward)
 
 
 def value_policy_objective(
@@ -183,7 +200,8 @@ def value_policy_objective(
     r""":math:`- \sum \rho \log \pi + \psi(\log \pi + V - \gamma\, \mathbb{E} V')`, to be minimised.
 
     It is minus :func:`iq_objective` where the expert's occupancy flows from :math:`p_0` as the
-    dynamics have it, and :math:`V_T = 0`: then the values between the steps cancel.
+    dynamics have it, and :math:`V_T = 0` (where episodes end, V = 0 in absorbing states): then the
+    values between the steps cancel.
 
     Args:
         mdp: S states, A actions.
@@ -195,7 +213,7 @@ def value_policy_objective(
     Implements: eq-value-policy-objective, eq-value-policy-identity
     """
     shape = shape_of(mdp)
-    rho = check_array("shown", shown, shape)
+    rho, psi = check_array("shown", shown, shape), check_price(mdp, cost)
     pi = np.broadcast_to(check_policy(mdp, policy), shape)
     if pi.min() <= 0.0:
         raise ValueError("policy has an entry 0; expected probabilities above 0")
@@ -204,7 +222,7 @@ def value_policy_objective(
     own = values if mdp.horizon is None else values[:-1]
     logs = np.log(pi)
     reward = ended(mdp, logs + own[..., None] - mdp.discount * expected(mdp, values))
-    return -float(np.sum(rho * ended(mdp, logs))) + cost.of(reward)
+    return -float(np.sum(rho * ended(mdp, logs))) + psi.of(reward)
 
 
 # --- what flows -----------------------------------------------------------------------------------
@@ -276,7 +294,7 @@ def timed_occupancy(mdp: MDP, shown: Demonstrations | ArrayLike) -> Array:
             for t in range(len(shown.actions[i]), mdp.horizon):
                 total[t, shown.states[i][-1]] += mdp.discount**t / mdp.n_actions
         return total / len(shown)
-    policy = np.broadcast_to(check_policy(mdp, shown), shape)
+    policy = np.broadcast_to(check_policy(mdp, shown, "shown"), shape)
     at = mdp.initial
     for t in range(mdp.horizon):
         total[t] = at[:, None] * policy[t]

@@ -10,20 +10,16 @@ from numpy.typing import ArrayLike
 
 from irl_lib.demonstrations import Demonstrations, Expert, is_cut
 from irl_lib.iq_learn import objective as form
+from irl_lib.iq_learn.newton import NewtonSystem
 from irl_lib.mdp import MDP, check_mdp
-from irl_lib.support.checks import (
-    Array,
-    check_array,
-    check_count,
-    check_numbers,
-    check_real,
-)
+from irl_lib.support.checks import Array, check_array, check_count, check_real
 from irl_lib.support.result import Result, warn_early
-from irl_lib.training import ascent
-from irl_lib.training.ascent import Point, Run
+from irl_lib.training.ascent import Point, Run, line_search
 
 MEASURES = ("uniform", "expert")
 OBJECTIVES = ("dual", "likelihood")
+ROUNDING = float(np.finfo(np.float64).eps)  # of a sum, relative to its terms
+RESOLVED = 1e-6  # of what was shown, that a gradient may be and be called rounding
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -72,10 +68,15 @@ def iq_learn_tabular(
             table of the shape of Q.
         objective: ``"dual"``, as above, which needs whole trajectories; or ``"likelihood"``, with
             :math:`\sum \rho \log \pi` in the place of the first two terms.  They are the same for
-            the occupancy of a policy.  Default: the likelihood for demonstrations of which
-            truncation left out more than a little, the dual for all else.
+            the occupancy of a policy.  Of the dual there is one maximum; of the likelihood of
+            finitely many demonstrations there may be several, nearly as good in our experience.
+            Default: the likelihood for demonstrations of which truncation left out more than a
+            little, the dual for all else.
         initial_q: of the shape of Q; default: zero.
-        tolerance: on the norm of the gradient in Q.
+        tolerance: on the norm of the gradient in Q; where rounding leaves more than that (values
+            of 1e4, and rewards that cost much), it is enough to be down to rounding.  Of the
+            reward it leaves open up to :math:`\text{tolerance} / ((1 - \gamma) c \mu)`: ask for
+            less where c is small and the reward matters.
         max_iterations: steps at most.
         progress: show a progress bar (needs tqdm).
 
@@ -101,12 +102,15 @@ def iq_learn_tabular(
     check_real("tolerance", tolerance, 0.0, open_end=True)
     check_count("max_iterations", max_iterations)
     problem = Problem(mdp, demos, weight, measure, objective)
-    shape = form.shape_of(mdp)
-    first = check_array("initial_q", np.zeros(shape) if initial_q is None else initial_q, shape)
+    point = problem.start(initial_q)
     with Run("iq_learn_tabular", tolerance, max_iterations, progress) as run:
-        point = problem.evaluate(first.ravel())
         run.note(point)
-        point = ascent.newton_cg(run, problem, point)
+        while not (run.over or problem.is_rounding(point)):
+            better = line_search(problem, point, problem.newton_step(point))
+            if better is None:
+                break
+            point = better
+            run.note(point)
     return _result(problem, point, run)
 
 
@@ -123,42 +127,74 @@ class Problem:
         self.cost = form.price(mdp, weight, _measure(mdp, self.shown, measure))
         dual = kind == "dual"
         self.entering = form.start(mdp) if dual else form.sources(mdp, self.shown)
+        prices = np.full(self.shape, self.cost.weight) * self.cost.measure
+        self.system = NewtonSystem(mdp, form.ended(mdp, prices))
 
-    def evaluate(self, x: Array) -> Point:
+    def start(self, q: ArrayLike | None) -> Point:
+        """The point to begin with."""
+        table = check_array("initial_q", np.zeros(self.shape) if q is None else q, self.shape)
+        found = self.evaluate(table.ravel())
+        if found is None:
+            raise ValueError(
+                f"initial_q has entries up to {np.abs(table).max():g}, for which the objective "
+                f"with weight {self.cost.weight:g} is not finite; expected smaller ones, or a "
+                "smaller weight"
+            )
+        return found
+
+    def evaluate(self, x: Array) -> Point | None:
         r"""The value, and with :math:`g = \rho - c \mu r` the gradient :math:`g - \pi\, b`.
 
         Here b is what enters plus :math:`\gamma P^\top g`: it vanishes where g is an occupancy, of
-        the very policy that Q has.
+        the very policy that Q has.  None where Q is so large that they are not finite.
         """
         q = x.reshape(self.shape)
-        v = form.soft_value(self.mdp, q)
-        reward = form.ended(self.mdp, q - self.mdp.discount * form.expected(self.mdp, v))
-        policy = form.policy_of(self.mdp, q)
-        own = v if self.mdp.horizon is None else v[:-1]
-        gained = float(np.sum(self.shown * reward))
-        value = gained - float(np.sum(self.entering * own)) - self.cost.of(reward)
-        pull = self.shown - self.cost.slope(reward)
-        states = self.entering + form.arriving(self.mdp, pull)
-        gradient = form.ended(self.mdp, pull - policy * states[..., None])
-        return Point(x, value, gradient.ravel(), max(1.0, abs(gained)), (policy, states))
+        with np.errstate(over="ignore", invalid="ignore"):
+            v = form.soft_value(self.mdp, q)
+            reward = form.ended(self.mdp, q - self.mdp.discount * form.expected(self.mdp, v))
+            own = v if self.mdp.horizon is None else v[:-1]
+            terms = float(np.sum(self.shown * np.abs(reward)) + np.sum(self.entering * np.abs(own)))
+            value = float(np.sum(self.shown * reward) - np.sum(self.entering * own))
+            value -= self.cost.of(reward)
+            pull = self.shown - self.cost.slope(reward)
+            states = self.entering + form.arriving(self.mdp, pull)
+            policy = form.policy_of(self.mdp, q)
+            gradient = form.ended(self.mdp, pull - policy * states[..., None])
+            point = Point(x, value, gradient.ravel(), max(1.0, terms), (policy, states))
+            return point if np.isfinite([value, point.norm]).all() else None
+
+    def visits(self, point: Point) -> Array:
+        """b, where it is one: the objective is concave in Q where b is nowhere below 0."""
+        return np.maximum(form.ended(self.mdp, point.more[1][..., None])[..., 0], 0.0)
+
+    def newton_step(self, point: Point) -> Array:
+        """To the maximum of the concave part."""
+        step = self.system.step(point.more[0], self.visits(point), point.gradient)
+        return form.ended(self.mdp, step).ravel()
 
     def curvature(self, point: Point, direction: Array) -> Array:
         """Minus the Hessian, times a direction, where that is concave; else the part that is."""
-        policy, states = point.more
+        policy = point.more[0]
         d = form.ended(self.mdp, direction.reshape(self.shape))
         dv = np.sum(policy * d, axis=-1)
-        bend = np.maximum(states, 0.0)[..., None] * policy * (d - dv[..., None])
+        bend = self.visits(point)[..., None] * policy * (d - dv[..., None])
         padded = dv if self.mdp.horizon is None else np.vstack([dv, np.zeros(self.mdp.n_states)])
         moved = d - self.mdp.discount * form.expected(self.mdp, padded)
-        back = self.cost.weight * self.cost.measure * form.ended(self.mdp, moved)
+        back = self.cost.slope(form.ended(self.mdp, moved))
         back = back - policy * form.arriving(self.mdp, back)[..., None]
         return form.ended(self.mdp, bend + back).ravel()
 
-    def scale(self, point: Point) -> Array:
-        """About the diagonal of the curvature."""
+    def is_rounding(self, point: Point) -> bool:
+        """Whether the gradient is no more than the rounding of the terms that it is a sum of."""
         policy, states = point.more
-        bend = np.maximum(states, 0.0)[..., None] * policy * (1.0 - policy)
-        return np.asarray(bend + self.cost.weight * self.cost.measure).ravel()
+        q = np.abs(point.x.reshape(self.shape))
+        v = np.abs(form.soft_value(self.mdp, point.x.reshape(self.shape)))
+        size = q + self.mdp.discount * form.expected(self.mdp, v)
+        terms = form.ended(self.mdp, self.shown + self.cost.slope(size))
+        entered = np.abs(self.entering) + form.arriving(self.mdp, terms)
+        entered = entered[..., None] + np.abs(states[..., None]) * (1.0 - policy) * q
+        least = ROUNDING * float(np.linalg.norm(terms + policy * entered))
+        return point.norm <= min(least, RESOLVED * float(self.shown.sum()))
 
     def unbounded(self) -> int:
         """How many entries of Q fall for ever: neither shown nor priced, in a state that is."""
@@ -177,18 +213,22 @@ def _kind(mdp: MDP, demos: Any, objective: str | None) -> str:
 
 
 def _occupancy(mdp: MDP, demos: Any, kind: str) -> Array:
-    """Of the shape of Q."""
-    shape = form.shape_of(mdp)
+    """Of the shape of Q; of full mass, but for the likelihood of demonstrations."""
+    timed = mdp.horizon is not None
     if isinstance(demos, Demonstrations):
-        if mdp.horizon is not None:
-            return form.timed_occupancy(mdp, demos)
+        table = form.timed_occupancy(mdp, demos) if timed else demos.counted(mdp)
         if kind == "likelihood":
-            return demos.counted(mdp)
-        return Expert(mdp, None, demos, "demos").occupancy()
-    table = check_array("demos", check_numbers("demos", demos), shape)
-    if table.min() < 0.0:
-        raise ValueError(f"demos has the entry {table.min():g}; an occupancy is >= 0")
-    return table if mdp.horizon is not None else Expert(mdp, None, table, "demos").occupancy()
+            return table
+        whole = Expert(mdp, None, demos, "demos").occupancy()
+    else:
+        table = check_array("demos", demos, form.shape_of(mdp))
+        if timed and table.min() < 0.0:
+            raise ValueError(f"demos has the entry {table.min():g}; an occupancy is >= 0")
+        summed = table.sum(axis=0) if timed else table
+        whole = Expert(mdp, None, summed, "demos").occupancy()
+    if not timed:
+        return np.maximum(whole, 0.0)  # of rounding
+    return np.asarray(table * (whole.sum() / table.sum()))
 
 
 def _measure(mdp: MDP, shown: Array, measure: Any) -> Array:
@@ -210,15 +250,18 @@ def _result(problem: Problem, last: Point, run: Run) -> IqTabularResult:
     mdp, q = problem.mdp, last.x.reshape(problem.shape)
     free, met = problem.unbounded(), last.norm <= run.tolerance
     message = "the gradient norm is below the tolerance"
+    if not met and problem.is_rounding(last):
+        met, message = True, "the gradient is 0 but for rounding"
     if free:
         message = (
             f"no finite optimum: {free} actions are neither shown nor priced, in states that are "
             "shown; their Q falls for ever: use measure='uniform'"
         )
     elif not met:
+        remedy = "rounding hides what another would gain" if run.left else "allow more"
         message = (
             f"stopped after {len(run.rows) - 1} iterations at gradient norm {last.norm:.3g}, above "
-            f"the tolerance {run.tolerance:g}: allow more"
+            f"the tolerance {run.tolerance:g}: {remedy}"
         )
     if free or not met:
         warn_early("iq_learn_tabular", message)

@@ -200,7 +200,7 @@ def newton_cg(run: Run, objective: Curved, start: Point, most: int | None = None
         if run.over:
             break
         step = newton_step(objective, point, min(0.5, point.norm**0.5))
-        better = _line_search(objective, point, step)
+        better = line_search(objective, point, step)
         if better is None:
             break
         point = better
@@ -233,7 +233,7 @@ def newton_step(objective: Curved, point: Point, rtol: float) -> Array:
     return step
 
 
-def _line_search(objective: Objective, point: Point, step: Array) -> Point | None:
+def line_search(objective: Objective, point: Point, step: Array) -> Point | None:
     """The first of the halved steps that gains enough; None when rounding hides all gains."""
     slope = float(point.gradient @ step)
     noise = ROUNDING * max(1.0, abs(point.value), point.terms)
