@@ -96,7 +96,7 @@ def clone_network(
     room = check_real("tolerance", tolerance, 0.0, open_end=True)
     size = None if batch is None else check_count("batch", batch)
     rng = torch.Generator().manual_seed(check_whole_seed(seed) % 2**64)
-    places = spaces.spaces_of(env)
+    places = _from_zero(spaces.spaces_of(env))
     check_type("demos", demos, Demonstrations).check_spaces(*places)
     if demos.n_steps == 0:
         raise ValueError("demos have no steps; expected at least one action to copy")
@@ -114,6 +114,13 @@ def clone_network(
             noted.append(_mean_log_probs(policy, watched))
             _check_finite(noted[-1], i + 1, rate)
     return _result(policy, noted, room)
+
+
+def _from_zero(places: tuple[Any, Any]) -> tuple[Any, Any]:
+    for name, space in zip(("observation_space", "action_space"), places, strict=True):
+        if spaces.is_numbered(space) and int(space.start) != 0:
+            raise ValueError(f"{name} is {space}; expected whole numbers from 0 on")
+    return places
 
 
 def _split(

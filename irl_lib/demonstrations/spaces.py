@@ -235,8 +235,7 @@ def spaces_of(env: Any) -> tuple[Any, Any]:
         env: a Gymnasium environment, the pair of its spaces, or an :class:`irl_lib.mdp.MDP`.
 
     Raises:
-        ValueError: for something else, numbers that do not begin with 0, or actions of another
-            kind than Discrete or Box.
+        ValueError: for something else, or actions of another kind than Discrete or Box.
     """
     if isinstance(env, MDP):
         places: tuple[Any, Any] = _Discrete(env.n_states), _Discrete(env.n_actions)
@@ -249,9 +248,8 @@ def spaces_of(env: Any) -> tuple[Any, Any]:
             f"env is {env!r}; expected an MDP, a Gymnasium environment, or the pair of its "
             "observation and action spaces"
         )
-    for name, space in zip(("observation_space", "action_space"), places, strict=True):
-        if width(name, space) is None and int(space.start) != 0:
-            raise ValueError(f"{name} is {space}; expected whole numbers from 0 on")
+    width("observation_space", places[0])
+    width("action_space", places[1])
     if not is_numbered(places[1]) and not hasattr(places[1], "low"):
         raise ValueError(f"action_space is {places[1]}; expected a Discrete space or a Box")
     return places

@@ -1,0 +1,434 @@
+"""The objective on samples: its forms against the tables', its runs against themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from irl_lib import Demonstrations, iq_learn, rollouts, worlds
+from irl_lib.mdp import MDP
+
+torch = pytest.importorskip("torch")
+gymnasium = pytest.importorskip("gymnasium")
+
+from irl_lib.demonstrations import shipped  # noqa: E402
+from irl_lib.iq_learn.learner import Learner, Replay  # noqa: E402
+from irl_lib.iq_learn.losses import LOSSES, OFFLINE, ONLINE, Batch  # noqa: E402
+from irl_lib.iq_learn.sampled import IqResult, Iteration  # noqa: E402
+from irl_lib.training.steps import Rows  # noqa: E402
+
+SMALL: dict[str, Any] = {"steps": 8, "updates": 3, "batch": 16, "hidden": (8,), "max_iterations": 3}
+GAMMA = 0.8
+
+
+def ring(n: int = 4) -> MDP:
+    """States in a ring; one goes on, or stays: nothing is left to chance."""
+    dense = np.zeros((n, 2, n))
+    for s in range(n):
+        dense[s, 0, s] = dense[s, 1, (s + 1) % n] = 1.0
+    return MDP(dense, np.eye(n)[0], GAMMA)
+
+
+def walks(seed: int = 0, n: int = 4, length: int = 30) -> Demonstrations:
+    """Of somebody who goes on two times of three; cut."""
+    rng = np.random.default_rng(seed)
+    actions = [(rng.random(length) < 2 / 3).astype(int) for _ in range(n)]
+    states = [np.concatenate([[0], np.cumsum(a) % 4]) for a in actions]
+    return Demonstrations(states, actions)
+
+
+def counts(demos: Demonstrations) -> Any:
+    """``(S, A)``: shares of all steps."""
+    steps, table = demos.steps(), np.zeros((4, 2))
+    np.add.at(table, (steps.state, steps.action), 1.0)
+    return table / table.sum()
+
+
+def linear(**given: Any) -> IqResult:
+    """Q as a table: the critic is linear in one-hot states, its gradient is whole."""
+    whole = {"hidden": (), "critics": 1, "normalised": False, "target_rate": 1.0, "averaging": 0.0}
+    return iq_learn.iq_learn(
+        ring(), walks(), seed=0, discount=GAMMA, batch=1_000, **(whole | given)
+    )
+
+
+def table_of(found: IqResult) -> Any:
+    with torch.no_grad():
+        return found.policy.critics(torch.eye(4))[0].double().numpy()
+
+
+def batch(seed: int, k: int = 2, n: int = 5) -> Batch:
+    rng = np.random.default_rng(seed)
+    q, v = (torch.tensor(rng.normal(size=(k, n))) for _ in range(2))
+    return Batch(
+        q, v, torch.tensor(rng.normal(size=n)), torch.full((n,), 1.0 / n, dtype=torch.float64)
+    )
+
+
+def weighed(n: int, seed: int) -> Any:
+    drawn = np.random.default_rng(seed).random(n)
+    return torch.tensor(drawn / drawn.sum())
+
+
+# --- the forms ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("c", [0.3, 2.0])
+def test_least_squares_are_on_two_numbers(c: float) -> None:
+    expert, policy = batch(0)._replace(weights=weighed(5, 1)), batch(1)
+    found = sum(LOSSES["least squares"](expert, policy, torch.zeros(()), c))
+    squares = [
+        each.mean((each.reward - side * 2.0 / c) ** 2) for each, side in ((expert, 1), (policy, -1))
+    ]
+    wanted = 0.25 * c * sum(squares) - 2.0 / c  # which completing the squares adds
+    assert float(found) == pytest.approx(float(wanted), rel=1e-12)
+
+
+def test_the_expert_alone_is_cloning_and_a_price() -> None:
+    expert = batch(0)
+    found = LOSSES["value and policy"](expert, None, torch.zeros(()), 0.5)
+    log_prob = expert.mean(expert.q - expert.v)
+    assert float(found.reward + found.value) == pytest.approx(-float(log_prob), rel=1e-12)
+    assert float(found.price) == pytest.approx(0.25 * float(expert.mean(expert.reward**2)))
+
+
+def test_the_mixture_is_half_of_each() -> None:
+    expert, policy = batch(0), batch(1)
+    found = LOSSES["mixture"](expert, policy, torch.zeros(()), 0.5)
+    halves = [float(each.mean(each.v - each.later)) for each in (expert, policy)]
+    assert float(found.value) == pytest.approx(np.mean(halves), rel=1e-12)
+    squares = [float(each.mean(each.reward**2)) for each in (expert, policy)]
+    assert float(found.price) == pytest.approx(0.25 * np.mean(squares), rel=1e-12)
+    assert float(found.reward) == pytest.approx(-float(expert.mean(expert.reward)), rel=1e-12)
+
+
+def test_q_of_the_policys_own_actions_has_the_gradient_of_v() -> None:
+    """In expectation; with the actions of another policy it hasn't."""
+    q = torch.tensor(np.random.default_rng(0).normal(size=(1, 3)), requires_grad=True)
+    pi = torch.softmax(q, dim=-1).detach()
+    zero, own = torch.zeros(3).double(), pi[0]
+    slopes = []
+    for shares in (own, torch.full((3,), 1 / 3, dtype=torch.float64)):
+        taken = Batch(q, torch.logsumexp(q, -1, keepdim=True).expand(1, 3), zero, shares)
+        form = LOSSES["least squares"](taken._replace(weights=zero), taken, torch.zeros(()), 1e-12)
+        slopes.append(torch.autograd.grad(form.value, q)[0])
+    v = torch.logsumexp(q, -1).sum()
+    exact = torch.autograd.grad(v, q)[0]
+    assert torch.allclose(slopes[0], exact, atol=1e-12)
+    assert not torch.allclose(slopes[1], exact, atol=1e-2)
+
+
+@pytest.mark.parametrize("loss", OFFLINE)
+def test_offline_losses_are_minus_the_objective_of_the_table(loss: str) -> None:
+    """Where dynamics leave nothing to chance, and all steps are in the batch."""
+    noted: list[Any] = []
+    found = linear(
+        loss=loss,
+        weight=0.5,
+        max_iterations=1,
+        updates=1,
+        callback=noted.append,
+        learning_rate=1e-9,
+    )
+    mdp, q, shown = ring(), table_of(found), counts(walks())
+    r, v = iq_learn.inverse_bellman(mdp, q), iq_learn.soft_value(mdp, q)
+    price = 0.25 * np.sum(shown * r**2)
+    if loss == "start values":
+        wanted = -np.sum(shown * r) + (1.0 - GAMMA) * v[0] + price
+    else:
+        wanted = -np.sum(shown * (q - v[:, None])) + price
+    # Adam's step of 1e-9 is all that lies between the table and the loss that was noted.
+    assert float(found.history["loss"][0]) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_offline_it_comes_to_the_maximum_of_the_table() -> None:
+    exact = iq_learn.iq_learn_tabular(
+        ring(),
+        counts(walks()) * ring().mass,
+        weight=0.5,
+        measure="expert",
+        objective="likelihood",
+    )
+    assert exact.converged
+    found = linear(weight=0.5, max_iterations=15, decay=15, learning_rate=0.1)
+    chances = found.policy.probabilities(np.eye(4))
+    assert np.abs(chances - exact.policy).max() < 1e-3
+    states, actions = np.repeat(np.arange(4), 2), np.tile([0, 1], 4)
+    after = np.argmax(ring().dense_transitions()[states, actions], axis=1)
+    rewards = found.reward(np.eye(4)[states], actions, np.eye(4)[after])
+    assert np.abs(rewards - exact.reward.ravel()).max() < 1e-2
+
+
+def test_without_a_price_it_is_cloning() -> None:
+    found = linear(weight=1e-9, max_iterations=15, decay=15, learning_rate=0.1)
+    shown = counts(walks())
+    cloned = shown / shown.sum(axis=1, keepdims=True)
+    assert np.abs(found.policy.probabilities(np.eye(4)) - cloned).max() < 1e-3
+
+
+def test_the_terms_are_the_loss() -> None:
+    for online in (False, True):
+        found = on_pole(online=online)
+        terms = sum(found.history[name] for name in ("reward", "value", "price"))
+        assert np.allclose(found.history["loss"], terms, rtol=1e-5, atol=1e-5)
+
+
+# --- the end of an episode ----------------------------------------------------------------------
+
+
+def pole(copies: int = 2) -> Any:
+    return worlds.batched("CartPole-v1", copies)
+
+
+def on_pole(online: bool = True, **given: Any) -> IqResult:
+    env = gymnasium.make("CartPole-v1")
+    place = pole() if online else (env.observation_space, env.action_space)
+    demos = shipped("cartpole_expert").select([0])
+    return iq_learn.iq_learn(
+        place, demos, online=online, **({"seed": 0, "subsample": 20} | SMALL | given)
+    )
+
+
+def learner(demos: Demonstrations, **given: Any) -> Learner:
+    from inspect import signature
+
+    from irl_lib.iq_learn.sampled import iq_learn as method
+    from irl_lib.iq_learn.settings import settings_of
+
+    defaults = {k: p.default for k, p in signature(method).parameters.items()}
+    settings = settings_of(defaults | {"env": pole(), "seed": 0, "online": True} | given)
+    return Learner(pole(), demos, settings)
+
+
+def steps_of_policy(terminated: list[bool]) -> Rows:
+    n = len(terminated)
+    return Rows(
+        np.zeros((n, 4)),
+        np.zeros(n, int),
+        np.zeros((n, 4)),
+        np.array(terminated),
+        np.zeros(n, bool),
+        np.ones(n),
+    )
+
+
+@pytest.mark.parametrize(
+    ("expert_ends", "policy_ends", "share"),
+    [
+        (False, [False, True], -1.0),
+        (True, [False, False], 1.0),
+        (True, [True, False, False, False], 0.0),
+        (False, [False, False], 0.0),
+    ],
+)
+def test_an_end_is_worth_what_the_objective_gives_it(
+    expert_ends: bool, policy_ends: list[bool], share: float
+) -> None:
+    path = np.zeros((5, 4))
+    demos = Demonstrations([path], [np.zeros(4, int)], terminated=expert_ends)
+    found = learner(demos, weight=0.5, discount=0.9)
+    assert found.end() == 0.0
+    found.replay.add(steps_of_policy(policy_ends))
+    assert found.end() == pytest.approx(share * 2.0 / 0.5 / (1.0 - 0.9))
+
+
+def test_ends_can_be_worth_nothing() -> None:
+    found = learner(shipped("cartpole_expert"), absorbing=False)
+    found.replay.add(steps_of_policy([True, True]))
+    assert found.end() == 0.0
+
+
+def test_the_last_step_is_kept_and_stands_for_one() -> None:
+    path = np.arange(24.0).reshape(6, 4)
+    demos = Demonstrations([path], [np.zeros(5, int)], terminated=True)
+    kept = learner(demos, subsample=3).expert
+    assert kept.states[:, 0].tolist() == [0.0, 12.0, 16.0]
+    assert kept.terminated.tolist() == [False, False, True]
+    assert kept.weights == pytest.approx([1.0, 1.0, 1.0 / 3.0])
+    assert len(learner(demos, subsample=3, keep_last=False).expert.states) == 2
+
+
+def test_values_of_what_comes_next_are_within_what_can_be_earned() -> None:
+    found = learner(shipped("cartpole_expert"), weight=0.5, discount=0.9, temperature=2.0)
+    with torch.no_grad():
+        for bias in found.target.net.biases:
+            bias.fill_(1e6)
+        after = torch.zeros(1, 4)
+        high = float(found._clipped(found.target.net, after))
+        found.target.net.biases[-1].fill_(-1e6)
+        low = float(found._clipped(found.target.net, after))
+    assert high == pytest.approx((4.0 + 2.0 * np.log(2.0)) / 0.1, rel=1e-6)
+    assert low == pytest.approx(-4.0 / 0.1, rel=1e-6)
+
+
+def test_the_memory_forgets_the_oldest() -> None:
+    memory = Replay(3, steps_of_policy([False]))
+    for i in range(4):
+        memory.add(steps_of_policy([False])._replace(states=np.full((1, 4), float(i))))
+    assert len(memory) == 3
+    assert sorted(memory.kept.states[:, 0]) == [1.0, 2.0, 3.0]
+    again = Replay(3, steps_of_policy([False]))
+    again.restore(memory.arrays())
+    assert again.added == 4
+    assert np.array_equal(again.kept.states, memory.kept.states)
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+def weights(found: IqResult) -> list[Any]:
+    return [each.numpy() for each in found.policy.state_dict().values()]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_run_repeats_and_resumes(loss: str, tmp_path: Path) -> None:
+    settings = {"online": loss in ONLINE, "loss": loss}
+    whole = on_pole(**settings)
+    again = on_pole(**settings, checkpoint=tmp_path / "a.npz", max_iterations=1)
+    resumed = on_pole(**settings, checkpoint=tmp_path / "a.npz")
+    assert len(again.history["loss"]) == 1
+    for a, b in zip(weights(whole), weights(resumed), strict=True):
+        assert np.array_equal(a, b)
+    assert whole.history.keys() == resumed.history.keys()
+    for name in whole.history:
+        assert np.array_equal(whole.history[name], resumed.history[name]), name
+    other = on_pole(**settings, seed=1)
+    assert not all(map(np.array_equal, weights(other), weights(whole)))
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    on_pole(checkpoint=tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="temperature"):
+        on_pole(checkpoint=tmp_path / "a.npz", temperature=0.5)
+
+
+def test_torchs_generator_is_left_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    on_pole()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_callback_is_given_the_policy_as_it_is_and_may_stop() -> None:
+    seen: list[Iteration] = []
+
+    def watch(iteration: Iteration) -> None:
+        seen.append(iteration)
+        if iteration.number == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        on_pole(callback=watch)
+    assert [each.number for each in seen] == [0, 1]
+    chances = seen[-1].policy().probabilities(np.zeros((3, 4)))
+    assert chances.shape == (3, 2)
+    assert np.allclose(chances.sum(axis=1), 1.0)
+
+
+def test_offline_nothing_is_stepped() -> None:
+    class Untouchable(gymnasium.Wrapper[Any, Any, Any, Any]):
+        def step(self, action: Any) -> Any:
+            raise AssertionError("stepped")
+
+        def reset(self, **_: Any) -> Any:
+            raise AssertionError("reset")
+
+    env = Untouchable(gymnasium.make("CartPole-v1"))
+    demos = shipped("cartpole_expert").select([0])
+    found = iq_learn.iq_learn(env, demos, seed=0, **SMALL)
+    assert set(found.history) == {"loss", "reward", "value", "price", "end"}
+
+
+def test_a_policy_acts_by_chance_or_by_the_largest() -> None:
+    policy = on_pole().policy
+    seen = np.array([0.1, 0.2, 0.3, 0.4])
+    chances = policy.probabilities(seen[None])[0]
+    assert policy.act(seen) == int(chances.argmax())
+    rng = np.random.default_rng(0)
+    drawn = np.mean([policy.act(seen, rng) for _ in range(2_000)])
+    assert drawn == pytest.approx(chances[1], abs=4.0 * np.sqrt(0.25 / 2_000))
+    done = rollouts.rollout(gymnasium.make("CartPole-v1"), policy, 2, seed=0)
+    assert len(done) == 2
+
+
+def test_actions_may_begin_at_any_number() -> None:
+    space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+    path = np.random.default_rng(0).random((9, 2))
+    demos = Demonstrations([path], [np.arange(8) % 2 + 3])
+    found = iq_learn.iq_learn(
+        (space, gymnasium.spaces.Discrete(2, start=3)), demos, seed=0, **SMALL
+    )
+    assert found.policy.act(path[0]) in (3, 4)
+
+
+def test_it_learns_to_balance() -> None:
+    """From 500 pairs, in 3,000 steps: it stays up ten times as long as chance does."""
+    found = iq_learn.iq_learn(
+        pole(4),
+        shipped("cartpole_expert").select([0]),
+        seed=0,
+        online=True,
+        steps=8,
+        max_iterations=94,
+    )
+    done = rollouts.rollout(gymnasium.make("CartPole-v1"), found.policy, 10, seed=7)
+    assert rollouts.returns(done).mean() > 200.0
+
+
+# --- what is refused, and what is not -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"loss": "squares"}, "loss is 'squares'; expected one of"),
+        ({"loss": "mixture", "online": False}, "loss is 'mixture'; expected one of"),
+        ({"absorbing": True, "online": False}, "absorbing is True with loss='value and policy'"),
+        ({"clip": True, "loss": "start values"}, "clip is True with loss='start values'"),
+        ({"discount": 1.0}, "discount is 1; expected a number below 1"),
+        ({"target_rate": 0.0}, "target_rate is 0.0"),
+        ({"averaging": 1.0}, "averaging is 1.0"),
+        ({"callback": 3}, "callback is 3"),
+    ],
+)
+def test_bad_arguments_are_named(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        on_pole(**changed)
+
+
+def test_demonstrations_of_other_spaces_are_refused() -> None:
+    env = gymnasium.make("CartPole-v1")
+    places = env.observation_space, env.action_space
+    wide = Demonstrations([np.zeros((4, 5))], [[0, 1, 0]])
+    with pytest.raises(ValueError, match="the states are vectors of length 5"):
+        iq_learn.iq_learn(places, wide, seed=0, **SMALL)
+    many = Demonstrations([np.zeros((4, 4))], [[0, 1, 2]])
+    with pytest.raises(ValueError, match="actions have the entry 2"):
+        iq_learn.iq_learn(places, many, seed=0, **SMALL)
+    none = Demonstrations([np.zeros((1, 4))], [np.zeros(0, int)])
+    with pytest.raises(ValueError, match="demos have no steps"):
+        iq_learn.iq_learn(places, none, seed=0, **SMALL)
+
+
+def test_real_actions_are_refused() -> None:
+    env = gymnasium.make("Pendulum-v1")
+    demos = Demonstrations([np.zeros((3, 3))], [np.zeros((2, 1))])
+    with pytest.raises(ValueError, match=r"action_space is Box.*expected a Discrete space"):
+        iq_learn.iq_learn(env, demos, seed=0, **SMALL)
+
+
+def test_a_rate_that_is_too_high_is_named() -> None:
+    with pytest.raises(ValueError, match="learning_rate 1e\\+30"):
+        on_pole(online=False, learning_rate=1e30, normalised=False, updates=20)
+
+
+def test_one_step_is_enough() -> None:
+    for online in (False, True):
+        place = pole() if online else gymnasium.make("CartPole-v1")
+        for terminated in (False, True):
+            demos = Demonstrations([np.zeros((2, 4))], [[1]], terminated=terminated)
+            found = iq_learn.iq_learn(place, demos, seed=0, online=online, **SMALL)
+            assert all(np.isfinite(each).all() for each in found.history.values())
