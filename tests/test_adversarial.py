@@ -249,7 +249,6 @@ def walk(lengths: list[int], terminated: list[bool]) -> Demonstrations:
 
 
 def test_the_expert_is_shown_every_so_many_steps() -> None:
-    env = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")])
     demos = walk([5, 7], [True, False])
     rows = expert_rows(demos, 3, absorbing=True)
     steps = demos.steps()

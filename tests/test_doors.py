@@ -80,6 +80,7 @@ INNER = {
     "demonstrations.spaces.leaves",
     "demonstrations.spaces.members",
     "demonstrations.spaces.outside",
+    "demonstrations.spaces.spaces_of",  # what has them is named by what was given it
     "demonstrations.spaces.standard_unit",
     "iq_learn.Price.of",  # of inner loops
     "iq_learn.Price.slope",
@@ -212,6 +213,39 @@ def calls() -> dict[str, Call]:
         "progress": False,
     }
     free = {"reward": "logit", "absorbing": False, "entropy_weight": 0.0}
+    pole, copies = gymnasium.make("CartPole-v1"), worlds.batched("CartPole-v1", 2)
+    pushed = rollouts.rollout(pole, lambda seen, rng: int(rng.integers(2)), 2, 0, max_steps=9)
+    stepped = {
+        "env": copies,
+        "demos": pushed,
+        "seed": 0,
+        "online": True,
+        "loss": "mixture",
+        "weight": 1.0,
+        "temperature": 1.0,
+        "discount": 0.9,
+        "absorbing": True,
+        "subsample": 2,
+        "keep_last": True,
+        "max_iterations": 1,
+        "max_steps": 4,
+        "steps": 2,
+        "updates": 1,
+        "memory": 9,
+        "batch": 3,
+        "learning_rate": 1e-3,
+        "decay": 2,
+        "hidden": (3,),
+        "critics": 1,
+        "normalised": True,
+        "target_rate": 0.5,
+        "clip": True,
+        "averaging": 0.5,
+        "checkpoint": None,
+        "callback": None,
+        "progress": False,
+    }
+    soft = iq_learn.iq_learn(**stepped)
     timed = iq_learn.timed_occupancy(model, pi)
     in_any = {"mdp": model, "shown": timed, "cost": iq_learn.price(model, 0.1, timed)}
     return {
@@ -340,6 +374,20 @@ def calls() -> dict[str, Call]:
         "iq_learn.iq_objective": Call(iq_learn.iq_objective, in_any | {"q": plan.q}),
         "iq_learn.value_policy_objective": Call(
             iq_learn.value_policy_objective, in_any | {"policy": pi, "v": plan.v}
+        ),
+        "iq_learn.iq_learn": Call(iq_learn.iq_learn, stepped),
+        "iq_learn.SoftPolicy.act": Call(soft.policy.act, {"observation": np.zeros(4), "rng": rng}),
+        "iq_learn.SoftPolicy.probabilities": Call(
+            soft.policy.probabilities, {"observations": np.zeros((3, 4))}
+        ),
+        "iq_learn.ImpliedReward.__call__": Call(
+            soft.reward.__call__,
+            {
+                "states": np.zeros((3, 4)),
+                "actions": [0, 1, 0],
+                "next_states": np.zeros((3, 4)),
+                "terminated": False,
+            },
         ),
         "iq_learn.iq_learn_tabular": Call(
             iq_learn.iq_learn_tabular,

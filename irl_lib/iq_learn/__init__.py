@@ -38,18 +38,15 @@ from irl_lib.iq_learn.tabular import IqTabularResult, iq_learn_tabular
 from irl_lib.support.lazy import lazily
 
 if TYPE_CHECKING:
-    from irl_lib.iq_learn.critics import ImpliedReward, SoftPolicy
     from irl_lib.iq_learn.losses import LOSSES
     from irl_lib.iq_learn.sampled import IqResult, Iteration, iq_learn
 
 __all__ = [
     "LOSSES",
-    "ImpliedReward",
     "IqResult",
     "IqTabularResult",
     "Iteration",
     "Price",
-    "SoftPolicy",
     "inverse_bellman",
     "iq_learn",
     "iq_learn_tabular",
@@ -66,11 +63,9 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "ImpliedReward": "irl_lib.iq_learn.critics",
         "IqResult": "irl_lib.iq_learn.sampled",
         "Iteration": "irl_lib.iq_learn.sampled",
         "LOSSES": "irl_lib.iq_learn.losses",
-        "SoftPolicy": "irl_lib.iq_learn.critics",
         "iq_learn": "irl_lib.iq_learn.sampled",
     },
 )

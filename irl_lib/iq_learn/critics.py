@@ -13,7 +13,13 @@ from torch.nn.functional import layer_norm
 
 from irl_lib.demonstrations import spaces
 from irl_lib.networks import mlp
-from irl_lib.support.checks import Array, check_array, check_rng
+from irl_lib.support.checks import (
+    Array,
+    check_array,
+    check_flags,
+    check_indices,
+    check_rng,
+)
 from irl_lib.support.draws import draw
 
 
@@ -134,10 +140,13 @@ class SoftPolicy(nn.Module):
         """
         if rng is not None:
             check_rng(rng)
-        seen = observation
-        if np.shape(seen) != (self.critics.n_inputs,):
-            seen = spaces.entry("observation", self.observation_space, seen)
-        chances = self.probabilities(encoded(self.observation_space, np.asarray(seen)[None]))[0]
+        size = (self.critics.n_inputs,)
+        if getattr(observation, "shape", None) == size:
+            row = check_array("observation", observation, size)[None]
+        else:
+            member = spaces.entry("observation", self.observation_space, observation)
+            row = encoded(self.observation_space, np.asarray(member)[None])
+        chances = self.probabilities(row)[0]
         chosen = int(chances.argmax()) if rng is None else int(draw(chances, rng))
         return chosen + int(self.action_space.start)
 
@@ -150,13 +159,16 @@ class ImpliedReward:
         temperature: :math:`\alpha` of V.
         discount: :math:`\gamma`.
         end: what it is worth to have come to an end.
+        action_space: Discrete.
 
     Implements: eq-inverse-bellman
     """
 
-    def __init__(self, critics: Critics, temperature: float, discount: float, end: float) -> None:
+    def __init__(
+        self, critics: Critics, temperature: float, discount: float, end: float, action_space: Any
+    ) -> None:
         self.critics, self.temperature = critics, temperature
-        self.discount, self.end = discount, end
+        self.discount, self.end, self.action_space = discount, end, action_space
 
     def __call__(
         self,
@@ -169,7 +181,7 @@ class ImpliedReward:
 
         Args:
             states: ``(N, d)``.
-            actions: ``(N,)`` whole numbers from 0 on.
+            actions: ``(N,)`` whole numbers, members of the action space.
             next_states: ``(N, d)``.
             terminated: ``(N,)`` booleans, or one for all.
         """
@@ -178,11 +190,15 @@ class ImpliedReward:
             torch.tensor(check_array(name, each, shape), dtype=torch.float32)
             for name, each in (("states", states), ("next_states", next_states))
         )
-        chosen = torch.as_tensor(np.asarray(actions)).long()
+        first, chosen = int(self.action_space.start), check_indices("actions", actions)
+        wrong = spaces.outside(self.action_space, chosen).any()
+        if chosen.shape != shape[:1] or wrong:
+            raise ValueError(f"actions are {actions!r}; expected {shape[0]} of {self.action_space}")
+        over = check_flags("terminated", terminated, shape[0])
+        columns = torch.tensor(chosen - first)[:, None]
         with torch.no_grad():
-            q = self.critics(before).mean(dim=0).gather(1, chosen[:, None])[:, 0]
+            q = self.critics(before).mean(dim=0).gather(1, columns)[:, 0]
             v = soft_max(self.critics(after).mean(dim=0), self.temperature)
-        over = np.broadcast_to(np.asarray(terminated, dtype=bool), shape[:1])
         later = np.where(over, self.end, v.double().numpy())
         return np.asarray(q.double().numpy() - self.discount * later)
 

@@ -226,7 +226,7 @@ class Learner:
     def reward(self) -> ImpliedReward:
         """Likewise."""
         s, net = self.settings, copy.deepcopy(self.average.net)
-        return ImpliedReward(net, s.temperature, s.discount, self.end())
+        return ImpliedReward(net, s.temperature, s.discount, self.end(), self.places[1])
 
     def _rows(self, rows: Rows) -> Rows:
         """Steps with vectors for states, and whole numbers from 0 on for actions."""
