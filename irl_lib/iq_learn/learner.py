@@ -162,8 +162,8 @@ class Learner:
     def end(self) -> float:
         r"""What it is worth to be where nothing comes after.
 
-        A stay there is paid :math:`r = \tfrac{2}{c} (w_E - w_\pi) / (w_E + w_\pi)`, which is the
-        objective's maximum, with the shares of ends among the expert's steps and the policy's.
+        A stay there is paid :math:`\tfrac{2}{\beta} (w_E - w_\pi) / (w_E + w_\pi)`, which is where
+        the objective is highest, with the shares of ends among the expert's steps and the policy's.
         """
         s, n = self.settings, len(self.replay)
         if not s.absorbing or not n:

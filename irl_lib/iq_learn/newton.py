@@ -1,6 +1,6 @@
 r"""Newton's steps in Q, exactly: one sparse system with a row for each state.
 
-With visits b, a policy and prices :math:`C = c \mu` the curvature of
+With visits b, a policy and prices :math:`C = \beta \bar\rho` the curvature of
 :func:`irl_lib.iq_learn.iq_objective` along a change d of Q, where it is concave, is
 
 .. math::
@@ -38,7 +38,8 @@ class NewtonSystem:
 
     Args:
         mdp: S states, A actions.
-        prices: :math:`c \mu`, ``(S, A)``, or ``(T, S, A)`` with a horizon; 0 where episodes ended.
+        prices: :math:`\beta \bar\rho`, ``(S, A)``, or ``(T, S, A)`` with a horizon; 0 where
+            episodes ended.
     """
 
     def __init__(self, mdp: MDP, prices: Array) -> None:

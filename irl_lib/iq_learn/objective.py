@@ -1,7 +1,7 @@
 r"""One objective in three sets of variables: a reward, a Q function, a policy with its values.
 
 With an expert's occupancy :math:`\rho` and a price
-:math:`\psi(r) = \tfrac{c}{2} \sum \mu\, r^2` the lecture's chain is
+:math:`\psi(r) = \tfrac{\beta}{2} \sum \bar\rho\, r^2` the lecture's chain is
 
 .. math::
     \max_r \Big[ \sum \rho\, r - \mathbb{E}_{p_0} V^r_0 - \psi(r) \Big]
@@ -113,12 +113,12 @@ def soft_bellman(mdp: MDP, reward: ArrayLike) -> Array:
 
 
 class Price(NamedTuple):
-    r""":math:`\psi(r) = \tfrac{c}{2} \sum \mu\, r^2`."""
+    r""":math:`\psi(r) = \tfrac{\beta}{2} \sum \bar\rho\, r^2`."""
 
     weight: float
-    """c."""
+    """beta."""
     measure: Array
-    r""":math:`\mu`, of the shape of Q."""
+    r""":math:`\bar\rho`, of the shape of Q."""
 
     def of(self, reward: Array) -> float:
         """What a reward costs."""
@@ -134,7 +134,7 @@ def price(mdp: MDP, weight: float, measure: ArrayLike) -> Price:
 
     Args:
         mdp: S states, A actions.
-        weight: c >= 0.
+        weight: beta >= 0.
         measure: of the shape of Q, >= 0.
     """
     mu = check_array("measure", measure, shape_of(mdp))

@@ -83,14 +83,14 @@ def iq_learn(
         online: whether the environment is stepped.
         loss: the form of the objective, a name of :data:`irl_lib.iq_learn.losses.LOSSES`.  Default:
             ``"value and policy"`` off line, ``"least squares"`` on line.
-        weight: c, what rewards cost.  The forms that price the policy's steps, too, have rewards
-            within :math:`\pm 2 / c`.
+        weight: beta, what rewards cost.  The forms that price the policy's steps, too, have rewards
+            within :math:`\pm 2 / \beta`.
         temperature: alpha of the soft maximum, in the unit of the rewards.
         discount: gamma, in [0, 1).
         absorbing: whether what comes after the end of an episode has the value that the objective
-            gives to a state in which one stays for good: :math:`\pm 2 / c (1 - \gamma)` where only
-            the expert, or only the policy, comes to an end.  Else it is 0.  Default: yes, where the
-            form prices the policy's steps.
+            gives to a state in which one stays for good: :math:`\pm 2 / \beta (1 - \gamma)` where
+            only the expert, or only the policy, comes to an end.  Else it is 0.  Default: yes,
+            where the form prices the policy's steps.
         subsample: only every so many'th step of each trajectory is shown, from the first one on.
         keep_last: whether the last step before an end is shown in any case.
         max_iterations: how many in all, those of a checkpoint included.

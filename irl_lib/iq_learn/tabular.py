@@ -53,17 +53,17 @@ def iq_learn_tabular(
     r"""Recover Q, and with it policy and reward, from demonstrations; nothing is planned for.
 
     What is maximised is
-    :math:`\sum \rho\, r_Q - \mathbb{E}_{p_0} V_0 - \tfrac{c}{2} \sum \mu\, r_Q^2`, by Newton's
-    method.  At the maximum :math:`r = (\rho - \rho_\pi) / (c \mu)`: the reward is high where the
-    expert is more than the policy.
+    :math:`\sum \rho\, r_Q - \mathbb{E}_{p_0} V_0 - \tfrac{\beta}{2} \sum \bar\rho\, r_Q^2`, by
+    Newton's method.  At the maximum :math:`r = (\rho - \rho_\pi) / (\beta \bar\rho)`: the reward is
+    high where the expert is more than the policy.
 
     Args:
         mdp: S states, A actions.
         demos: demonstrations; or the expert's occupancy, ``(S, A)``, or with a horizon
             ``(T, S, A)``.
-        weight: c > 0, what rewards cost; the less, the nearer is the policy to the expert's.
-        measure: :math:`\mu`: where they cost it.  ``"uniform"``: everywhere alike, with the mass
-            of an occupancy in all; ``"expert"``: where the expert is, which is the chi-squared of
+        weight: beta > 0, what rewards cost; the less, the nearer is the policy to the expert's.
+        measure: :math:`\bar\rho`: where they cost it.  ``"uniform"``: everywhere alike, with the
+            mass of an occupancy in all; ``"expert"``: where the expert is, which is the chi-squared of
             IQ-Learn, and leaves Q without a finite optimum where an action was never shown; or a
             table of the shape of Q.
         objective: ``"dual"``, as above, which needs whole trajectories; or ``"likelihood"``, with
@@ -75,8 +75,9 @@ def iq_learn_tabular(
         initial_q: of the shape of Q; default: zero.
         tolerance: on the norm of the gradient in Q; where rounding leaves more than that (values
             of 1e4, and rewards that cost much), it is enough to be down to rounding.  Of the
-            reward it leaves open up to :math:`\text{tolerance} / ((1 - \gamma) c \mu)`: ask for
-            less where c is small and the reward matters.
+            reward it leaves open up to
+            :math:`\text{tolerance} / ((1 - \gamma) \beta \bar\rho)`: ask for less where beta is
+            small and the reward matters.
         max_iterations: steps at most.
         progress: show a progress bar (needs tqdm).
 
@@ -143,7 +144,7 @@ class Problem:
         return found
 
     def evaluate(self, x: Array) -> Point | None:
-        r"""The value, and with :math:`g = \rho - c \mu r` the gradient :math:`g - \pi\, b`.
+        r"""Value and gradient: with :math:`g = \rho - \beta \bar\rho r` that is :math:`g - \pi\, b`.
 
         Here b is what enters plus :math:`\gamma P^\top g`: it vanishes where g is an occupancy, of
         the very policy that Q has.  None where Q is so large that they are not finite.
