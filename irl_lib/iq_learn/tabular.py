@@ -63,8 +63,8 @@ def iq_learn_tabular(
             ``(T, S, A)``.
         weight: beta > 0, what rewards cost; the less, the nearer is the policy to the expert's.
         measure: :math:`\bar\rho`: where they cost it.  ``"uniform"``: everywhere alike, with the
-            mass of an occupancy in all; ``"expert"``: where the expert is, which is the chi-squared of
-            IQ-Learn, and leaves Q without a finite optimum where an action was never shown; or a
+            mass of an occupancy in all; ``"expert"``: where the expert is, which is the chi-squared
+            of IQ-Learn, and leaves Q without a finite optimum where an action was never shown; or a
             table of the shape of Q.
         objective: ``"dual"``, as above, which needs whole trajectories; or ``"likelihood"``, with
             :math:`\sum \rho \log \pi` in the place of the first two terms.  They are the same for
@@ -144,7 +144,7 @@ class Problem:
         return found
 
     def evaluate(self, x: Array) -> Point | None:
-        r"""Value and gradient: with :math:`g = \rho - \beta \bar\rho r` that is :math:`g - \pi\, b`.
+        r"""The value, and with :math:`g = \rho - \beta \bar\rho r` its gradient, :math:`g - \pi b`.
 
         Here b is what enters plus :math:`\gamma P^\top g`: it vanishes where g is an occupancy, of
         the very policy that Q has.  None where Q is so large that they are not finite.
