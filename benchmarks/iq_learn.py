@@ -16,9 +16,10 @@ other, each rung with all of those below it.  ``ablation``: from the top, one of
 ``offline`` (``upright``): demonstrations and pairs as a grid, no environment: IQ-Learn, the clone
 by the same networks, which is the same loss without its price, and linear cloning with a ridge.
 
-Policies are those of the last iteration.  Settings were chosen on the seeds 100 to 109, which are
-not among those here.  Every fifth pair of ``aside`` was chosen there, too: with every twentieth,
-which is a row here, the method found the place on its way and lost it again.
+Policies are those of the last iteration.  Settings were chosen on the seeds 100 to 109.  A first
+run of this study, with networks of 64 and not 128 units, had the seeds 0 to 9; none of all these is
+among those here.  Every fifth pair of ``aside`` was chosen there, too: with every twentieth, which
+is a row here, the method found the place on its way and lost it again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from benchmarks.adversarial import GOOD, PENALTY, POLES, cloned, pole_demo, shuf
 from irl_lib import demonstrations, rollouts
 from irl_lib.demonstrations import Demonstrations
 
-SEEDS, FIRST = 10, 0
+SEEDS, FEW, FIRST = 10, 6, 10  # of ladder and ablation there are few
 COPIES, STEPS, ITERATIONS = 4, 8, 312
 GAME_COPIES, GAME_STEPS = 8, 128
 STRIDE = {"upright": 20, "aside": 5}
@@ -68,15 +69,17 @@ PUBLISHED: Record = {
     "normalised": False,
     "critics": 1,
     "averaging": 0.0,
+    "hidden": (64, 64),
 }
 """The published form: gradients through V', one network, the end worth nothing."""
 LADDER: dict[str, Record] = {
     "published form": {},
-    "rate, temperature, batch and price of ours": {
+    "rate, temperature, batch, price, width": {
         "learning_rate": 3e-3,
         "temperature": 1.0,
         "batch": 256,
         "weight": 2.0,
+        "hidden": (128, 128),
     },
     "value of the end": {"absorbing": True},
     "slow copy for V'": {"target_rate": 0.05},
@@ -85,7 +88,6 @@ LADDER: dict[str, Record] = {
     "second network": {"critics": 2},
     "averaged weights": {"averaging": 0.999},
     "least squares": {"loss": "least squares"},
-    "falling rate": {"decay": ITERATIONS},
 }
 
 WITHOUT: dict[str, Record] = {
@@ -96,12 +98,13 @@ WITHOUT: dict[str, Record] = {
     "second network": {"critics": 1},
     "averaged weights": {"averaging": 0.0},
     "least squares": {"loss": "mixture"},
-    "falling rate": {"decay": None},
+    "constant rate": {"decay": ITERATIONS},
     "large batch": {"batch": 32},
+    "wide networks": {"hidden": (64, 64)},
 }
-SHOWN, STRIDES = (1, 3, 7, 10, 15), (1, 5, 19, 20)
+SHOWN, STRIDES = (1, 3, 10), (1, 5, 19, 20)
 CLONES = ("iq_learn", "cloning", "linear cloning")
-OFFLINE_ITERATIONS, RIDGE = 20, 1e-4
+OFFLINE_ITERATIONS, RIDGE = 15, 1e-4
 COLUMNS = {
     "part": "part",
     "task": "task",
@@ -134,7 +137,8 @@ def cells() -> list[Record]:
         for task, method, stride in kinds
     ]
     for part, names in (("ladder", LADDER), ("ablation", WITHOUT)):
-        listed += [{"part": part, "method": name, "seed": s} for s in seeds for name in names]
+        few = seeds[:FEW]
+        listed += [{"part": part, "method": name, "seed": s} for s in few for name in names]
     listed += [
         {"part": "offline", "method": method, "seed": seed, "shown": n, "stride": stride}
         for seed in seeds
@@ -189,7 +193,7 @@ def on_pole(task: str, method: str, seed: int, stride: int) -> Record:
     if "uniform" in method:
         demos, stride = uniform_pairs(seed, 500 // stride), 1
     form = "mixture" if "V of" in method else "least squares"
-    return learned(task, demos, seed, stride, {"loss": form, "decay": ITERATIONS})
+    return learned(task, demos, seed, stride, {"loss": form})
 
 
 def uniform_pairs(seed: int, n: int) -> Demonstrations:

@@ -57,7 +57,7 @@ def iq_learn(
     batch: int = 256,
     learning_rate: float = 3e-3,
     decay: int | None = None,
-    hidden: Sequence[int] = (64, 64),
+    hidden: Sequence[int] = (128, 128),
     critics: int = 2,
     normalised: bool = True,
     target_rate: float = 0.05,
