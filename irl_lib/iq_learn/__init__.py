@@ -1,12 +1,12 @@
 r"""Non-adversarial methods: one objective instead of a game (the lecture's version 5).
 
 .. math::
-    \max_r \min_\pi \;\longrightarrow\; \max_Q \;\longrightarrow\; \max_{\pi, V}
+    \max_r \min_\pi \;\longrightarrow\; \max_Q \;\longrightarrow\; - \min_{\pi, V}
 
-The soft-optimal policy of a reward is known in closed form, so the inner player of the game can be
-put in: what is left is concave in the reward.  With :math:`r_Q = Q - \gamma\, \mathbb{E} V'` it is
-an objective in Q that needs no planning, and with :math:`Q = V + \log \pi` cloning with a price on
-the reward that a policy and its values imply.
+The soft-optimal policy of a reward is known in closed form, so the inner minimum of the game can be
+replaced by its value: what is left is concave in the reward.  With
+:math:`r_Q = Q - \gamma\, \mathbb{E} V'` it is an objective in Q that needs no planning, and with
+:math:`Q = V + \log \pi` cloning with a price on the reward that a policy and its values imply.
 
 - :mod:`irl_lib.iq_learn.objective`: that objective in a reward, in Q, in a policy and values;
 - :mod:`irl_lib.iq_learn.tabular`: :func:`iq_learn_tabular`, which maximises it exactly;

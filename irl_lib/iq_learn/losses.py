@@ -7,8 +7,8 @@ objective, scaled by :math:`1 - \gamma` so that sums over time become means over
 .. math::
     - \mathbb{E}_E\, r + (1 - \gamma)\, \mathbb{E}_{p_0} V_0 + \psi(r) .
 
-The value of the start, which nobody can collect 25 samples of, is a telescoping sum over the steps
-of *any* policy that starts there: :math:`(1 - \gamma)\, \mathbb{E}_{p_0} V_0 = \mathbb{E}[V -
+The value of the start, of which demonstrations hold one sample each, is a telescoping sum over the
+steps of *any* policy that starts there: :math:`(1 - \gamma)\, \mathbb{E}_{p_0} V_0 = \mathbb{E}[V -
 \gamma V']`.  The forms differ in whose steps these are, and in whose rewards are priced.  ``V'`` is
 the value of the sampled next state, so that the price has
 :math:`\tfrac{\beta}{2} \gamma^2 \mathrm{Var}\, V'` too much in it where dynamics are random.

@@ -36,7 +36,7 @@ def shape_of(mdp: MDP) -> tuple[int, ...]:
 
 
 def soft_value(mdp: MDP, q: ArrayLike) -> Array:
-    r""":math:`V(s) = \log \sum_a \exp Q(s, a)`: the most of :math:`\mathbb{E}_\pi Q` and entropy.
+    r""":math:`V(s) = \log \sum_a \exp Q(s, a)`, the largest sum of expected Q and entropy.
 
     Args:
         mdp: S states, A actions.

@@ -55,7 +55,7 @@ def iq_learn_tabular(
     What is maximised is
     :math:`\sum \rho\, r_Q - \mathbb{E}_{p_0} V_0 - \tfrac{\beta}{2} \sum \bar\rho\, r_Q^2`, by
     Newton's method.  At the maximum :math:`r = (\rho - \rho_\pi) / (\beta \bar\rho)`: the reward is
-    high where the expert is more than the policy.
+    positive where the expert is more often than the policy.
 
     Args:
         mdp: S states, A actions.
