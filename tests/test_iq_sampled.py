@@ -413,6 +413,12 @@ def test_demonstrations_of_other_spaces_are_refused() -> None:
         iq_learn.iq_learn(places, none, seed=0, **SMALL)
 
 
+def test_copies_that_take_no_seeds_are_named() -> None:
+    copies = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="vector_entry_point")
+    with pytest.raises(ValueError, match=r"env is .*vectorization_mode='sync'"):
+        iq_learn.iq_learn(copies, shipped("cartpole_expert"), seed=0, online=True, **SMALL)
+
+
 def test_real_actions_are_refused() -> None:
     env = gymnasium.make("Pendulum-v1")
     demos = Demonstrations([np.zeros((3, 3))], [np.zeros((2, 1))])
