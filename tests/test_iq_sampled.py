@@ -305,6 +305,48 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         on_pole(checkpoint=tmp_path / "a.npz", temperature=0.5)
 
 
+@pytest.mark.parametrize("online", [False, True])
+def test_settings_may_be_numpys(online: bool, tmp_path: Path) -> None:
+    counts: dict[str, Any] = {
+        "subsample": 20,
+        "steps": 8,
+        "memory": 99,
+        "batch": 16,
+        "critics": 2,
+        "updates": 3,
+    }
+    flags: dict[str, Any] = {"keep_last": True, "normalised": True, "online": online}
+    kinds: dict[str, Any] = {name: np.int64(each) for name, each in counts.items()}
+    kinds |= {name: np.bool_(each) for name, each in flags.items()}
+    plain = on_pole(**counts, **flags)
+    found = on_pole(**kinds, checkpoint=tmp_path / "a.npz")
+    assert all(map(np.array_equal, weights(plain), weights(found)))
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
+def test_stops_in_the_midst_of_episodes_change_nothing(mode: str, tmp_path: Path) -> None:
+    """In every mode of resetting, with a memory that has begun anew."""
+
+    def run(**given: Any) -> IqResult:
+        copies = worlds.batched("CartPole-v1", 3, autoreset=mode)
+        shown = shipped("cartpole_expert").select([0])
+        asked = SMALL | {"max_iterations": 6} | given
+        return iq_learn.iq_learn(copies, shown, seed=0, online=True, memory=50, **asked)
+
+    def stop(iteration: Iteration) -> None:
+        if iteration.number == 3:
+            raise KeyboardInterrupt
+
+    whole, path = run(), tmp_path / "a.npz"
+    run(checkpoint=path, max_iterations=1)
+    with pytest.raises(KeyboardInterrupt):
+        run(checkpoint=path, callback=stop)
+    resumed = run(checkpoint=path)
+    assert all(map(np.array_equal, weights(whole), weights(resumed)))
+    assert all(np.array_equal(whole.history[name], resumed.history[name]) for name in whole.history)
+    assert whole.reward.end == resumed.reward.end
+
+
 def test_torchs_generator_is_left_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -392,6 +434,12 @@ def test_it_learns_to_balance() -> None:
         ({"target_rate": 0.0}, "target_rate is 0.0"),
         ({"averaging": 1.0}, "averaging is 1.0"),
         ({"callback": 3}, "callback is 3"),
+        ({"max_steps": 0, "online": False}, "max_steps is 0"),
+        ({"temperature": 1e-40}, "temperature is 1e-40"),
+        ({"temperature": 1e300}, r"temperature is 1e\+300"),
+        ({"weight": 1e-30}, "weight is 1e-30"),
+        ({"weight": 1e300}, r"weight is 1e\+300"),
+        ({"learning_rate": 1e38}, r"learning_rate is 1e\+38"),
     ],
 )
 def test_bad_arguments_are_named(changed: dict[str, Any], message: str) -> None:
