@@ -274,6 +274,11 @@ def test_the_memory_forgets_the_oldest() -> None:
     again.restore(memory.arrays())
     assert again.added == 4
     assert np.array_equal(again.kept.states, memory.kept.states)
+    many = steps_of_policy([False] * 8)._replace(states=np.arange(32.0).reshape(8, 4))
+    memory.add(many)
+    assert sorted(memory.kept.states[:, 0]) == [20.0, 24.0, 28.0]
+    with pytest.raises(ValueError, match=r"memory is .* for which there is no room"):
+        Replay(2**50, many)
 
 
 # --- runs ---------------------------------------------------------------------------------------
@@ -303,6 +308,40 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     on_pole(checkpoint=tmp_path / "a.npz")
     with pytest.raises(ValueError, match="temperature"):
         on_pole(checkpoint=tmp_path / "a.npz", temperature=0.5)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "settings"),
+    [
+        ("starts", {"online": False, "loss": "start values"}),
+        ("ends", {"online": True, "subsample": 5, "keep_last": False}),
+    ],
+)
+def test_a_checkpoint_of_demonstrations_whose_shown_steps_are_the_same_is_refused(
+    hidden: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    x, a = np.random.default_rng(0).normal(size=(11, 4)), np.arange(10) % 2
+    demos = Demonstrations([x], [a], terminated=hidden == "ends")
+    cut = Demonstrations([x[:6], x[5:]], [a[:5], a[5:]])  # starts in one place more
+    if hidden == "ends":
+        cut = Demonstrations([x[:9]], [a[:8]], terminated=True)  # ends more often
+    run: dict[str, Any] = SMALL | settings | {"seed": 0, "checkpoint": tmp_path / "a.npz"}
+    place = pole() if settings["online"] else gymnasium.make("CartPole-v1")
+    iq_learn.iq_learn(place, demos, **run)
+    with pytest.raises(ValueError, match="made with demos"):
+        iq_learn.iq_learn(place, cut, **run)
+
+
+def test_a_checkpoint_says_what_is_not_the_same(tmp_path: Path) -> None:
+    shown = shipped("cartpole_expert").select([0])
+    run: dict[str, Any] = SMALL | {"seed": 0, "checkpoint": tmp_path / "a.npz"}
+    place = gymnasium.make("CartPole-v1")
+    iq_learn.iq_learn(place, shown, **run)
+    with pytest.raises(ValueError, match="made with critics = 2; here it is 3"):
+        iq_learn.iq_learn(place, shown, critics=3, **run)
+    moved = Demonstrations([shown.states[0] + 1.0], shown.actions)
+    with pytest.raises(ValueError, match="made with demos"):
+        iq_learn.iq_learn(place, moved, **run)
 
 
 @pytest.mark.parametrize("online", [False, True])
@@ -459,6 +498,32 @@ def test_demonstrations_of_other_spaces_are_refused() -> None:
     none = Demonstrations([np.zeros((1, 4))], [np.zeros(0, int)])
     with pytest.raises(ValueError, match="demos have no steps"):
         iq_learn.iq_learn(places, none, seed=0, **SMALL)
+
+
+def test_demonstrations_beyond_32_bits_are_refused() -> None:
+    env = gymnasium.make("CartPole-v1")
+    far = Demonstrations([np.full((3, 4), 1e39)], [[0, 1]])
+    with pytest.raises(ValueError, match=r"demos have a state with an entry of size 1e\+39"):
+        iq_learn.iq_learn(env, far, seed=0, **SMALL)
+
+
+def test_what_is_not_finite_is_not_returned() -> None:
+    far, near = np.full((1, 4), 1e39), np.ones((1, 4))
+    found = on_pole(online=False)
+    for ask in (
+        lambda: found.policy.probabilities(far),
+        lambda: found.policy.act(far[0]),
+        lambda: found.policy.act(far[0], np.random.default_rng(0)),
+        lambda: found.reward(far, [0], near),
+        lambda: found.reward(near, [0], far),
+    ):
+        with pytest.raises(ValueError, match="no finite values"):
+            ask()
+    # The loss was finite, before a step that spoiled the weights.
+    once: dict[str, Any] = {"updates": 1, "max_iterations": 1, "averaging": 0.0}
+    spoiled = on_pole(online=False, learning_rate=1e30, normalised=False, **once)
+    with pytest.raises(ValueError, match="no finite values"):
+        spoiled.policy.act(near[0])
 
 
 def test_copies_that_take_no_seeds_are_named() -> None:
