@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from irl_lib import Demonstrations, iq_learn, rollouts, worlds
+from irl_lib import Demonstrations, iq_learn, planning, rollouts, worlds
 from irl_lib.mdp import MDP
 
 torch = pytest.importorskip("torch")
@@ -174,6 +174,131 @@ def test_the_terms_are_the_loss() -> None:
         found = on_pole(online=online)
         terms = sum(found.history[name] for name in ("reward", "value", "price"))
         assert np.allclose(found.history["loss"], terms, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ONLINE)
+def test_online_losses_have_the_gradient_of_the_tables_objective(loss: str) -> None:
+    """With the occupancies of an expert and of Q's own policy for samples; rewards of both cost."""
+    mdp, weight = ring(), 0.5
+    q = np.random.default_rng(0).normal(size=(4, 2))
+    own = planning.occupancy(mdp, iq_learn.policy_of(mdp, q))
+    shown = planning.occupancy(mdp, np.array([[0.3, 0.7]] * 4))
+    table = torch.tensor(q, requires_grad=True)
+    after = torch.tensor(mdp.dense_transitions()).argmax(dim=-1).ravel()
+    v = torch.logsumexp(table, dim=-1)
+    sides = [
+        Batch(
+            table.reshape(1, -1),
+            v.repeat_interleave(2)[None],
+            GAMMA * v[after],
+            torch.tensor(occupancy.ravel() / occupancy.sum()),
+        )
+        for occupancy in (shown, own)
+    ]
+    total = sum(LOSSES[loss](*sides, torch.zeros(()), weight))
+    slopes = torch.autograd.grad(total, table)[0].numpy()
+    cost = iq_learn.price(mdp, weight, 0.5 * (shown + own))
+    step, wanted = 1e-5, np.zeros((4, 2))
+    for at in np.ndindex(4, 2):
+        moved = np.zeros((4, 2))
+        moved[at] = step
+        up, down = (iq_learn.iq_objective(mdp, shown, q + each, cost) for each in (moved, -moved))
+        wanted[at] = -(1.0 - GAMMA) * (up - down) / (2.0 * step)
+    assert slopes == pytest.approx(wanted, abs=1e-8)  # the step's square, and rounding over it
+
+
+def mean_of(x: Any, shares: Any) -> Any:
+    return (x * shares).sum(axis=-1).mean()
+
+
+def soft(q: Any, alpha: float) -> Any:
+    return alpha * np.logaddexp.reduce(q / alpha, axis=-1)
+
+
+def written_out(found: Learner) -> float:
+    """The loss without a slow copy, in numpy and double precision, from its formula."""
+    s = found.settings
+    value = {"least squares": 0.0, "mixture": 0.5}.get(s.loss, 1.0)
+    kinds = [found.expert] + [found.replay.kept.take(slice(len(found.replay)))] * (value < 1.0)
+    most, joy = 2.0 / s.weight, s.temperature * np.log(2.0)
+    low, high = -most / (1.0 - s.discount), (most + joy) / (1.0 - s.discount)
+    rewards, telescoped, squares = [], [], []
+    for rows in kinds:
+        q, after = (
+            found.critics(torch.tensor(x)).detach().numpy() for x in (rows.states, rows.next_states)
+        )
+        later = soft(after.min(axis=0), s.temperature)
+        later = np.clip(later, low, high) if s.clip else later
+        later = s.discount * np.where(rows.terminated, found.end(), later)
+        r, share = q[:, np.arange(q.shape[1]), rows.actions] - later, rows.weights
+        share = share / share.sum()
+        rewards.append(mean_of(r, share))
+        telescoped.append(mean_of(soft(q, s.temperature) - later, share))
+        squares.append(mean_of(r**2, share))
+    start = soft(found.critics(found.starts).detach().numpy(), s.temperature).mean()
+    values = {
+        "start values": (1.0 - s.discount) * start,
+        "value and policy": telescoped[0],
+        "mixture": np.mean(telescoped),
+        "least squares": rewards[-1],
+    }
+    return float(-rewards[0] + values[s.loss] + 0.5 * s.weight * np.mean(squares))
+
+
+def in_double(loss: str) -> Learner:
+    rng = np.random.default_rng(0)
+    demos = Demonstrations(
+        [rng.normal(size=(8, 4)) for _ in range(3)],
+        [rng.integers(2, size=7) for _ in range(3)],
+        terminated=[True, False, True],
+    )
+    forms = {"loss": loss, "temperature": 0.3, "weight": 0.5, "discount": 0.9, "subsample": 4}
+    found = learner(demos, hidden=(5,), critics=3, target_rate=1.0, **forms)
+    found.critics.double()
+    found._tensor = lambda array: torch.from_numpy(np.asarray(array)).double()  # type: ignore
+    found.starts = found.starts.double()
+    rows = steps_of_policy((rng.random(9) < 0.3).tolist())
+    states, after = rng.normal(size=(2, 9, 4))
+    found.replay.add(
+        rows._replace(states=states, next_states=after, actions=rng.integers(2, size=9))
+    )
+    return found
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_batch_has_the_loss_and_the_gradient_of_its_formula(loss: str) -> None:
+    """With weights of steps that stand for several, ends, three networks and V' of the least."""
+    found = in_double(loss)
+    total = sum(found.terms(np.random.default_rng(0), found.end()))
+    assert float(total.detach()) == pytest.approx(written_out(found), rel=1e-12)
+    total.backward()
+    step, rng = 1e-6, np.random.default_rng(1)
+    for each in found.critics.parameters():
+        along = torch.tensor(rng.normal(size=each.shape))
+        ends = []
+        for side in (step, -step):
+            each.data += side * along
+            ends.append(written_out(found))
+            each.data -= side * along
+        slope = float((each.grad * along).sum())
+        # Rounding of the loss over twice the step; the third derivative times its square is less.
+        assert (ends[0] - ends[1]) / (2.0 * step) == pytest.approx(slope, rel=1e-6, abs=1e-8)
+
+
+def test_the_reward_is_of_the_mean_q_and_the_policy_of_the_least() -> None:
+    found = on_pole(critics=3, temperature=0.7, discount=0.9, averaging=0.3)
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    a, over = np.array([0, 1, 0, 1, 1, 0]), np.arange(6) % 3 == 0
+    with torch.no_grad():
+        q = found.policy.critics(torch.tensor(x, dtype=torch.float32)).double().numpy()
+    v = soft(q.mean(axis=0), 0.7)[::-1]
+    wanted = q.mean(axis=0)[np.arange(6), a] - 0.9 * np.where(over, found.reward.end, v)
+    assert found.reward(x, a, x[::-1], over) == pytest.approx(wanted, rel=1e-5, abs=1e-5)
+    least = q.min(axis=0)
+    chances = np.exp((least - soft(least, 0.7)[:, None]) / 0.7)
+    assert found.policy.probabilities(x) == pytest.approx(chances, rel=1e-5)
+    backwards = found.policy.probabilities(x[::-1])
+    assert backwards[::-1] == pytest.approx(chances, rel=1e-5)
 
 
 # --- the end of an episode ----------------------------------------------------------------------
