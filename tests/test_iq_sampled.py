@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from irl_lib import Demonstrations, iq_learn, rollouts, worlds
+from irl_lib import Demonstrations, iq_learn, planning, rollouts, worlds
 from irl_lib.mdp import MDP
 
 torch = pytest.importorskip("torch")
@@ -176,6 +176,131 @@ def test_the_terms_are_the_loss() -> None:
         assert np.allclose(found.history["loss"], terms, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ONLINE)
+def test_online_losses_have_the_gradient_of_the_tables_objective(loss: str) -> None:
+    """With the occupancies of an expert and of Q's own policy for samples; rewards of both cost."""
+    mdp, weight = ring(), 0.5
+    q = np.random.default_rng(0).normal(size=(4, 2))
+    own = planning.occupancy(mdp, iq_learn.policy_of(mdp, q))
+    shown = planning.occupancy(mdp, np.array([[0.3, 0.7]] * 4))
+    table = torch.tensor(q, requires_grad=True)
+    after = torch.tensor(mdp.dense_transitions()).argmax(dim=-1).ravel()
+    v = torch.logsumexp(table, dim=-1)
+    sides = [
+        Batch(
+            table.reshape(1, -1),
+            v.repeat_interleave(2)[None],
+            GAMMA * v[after],
+            torch.tensor(occupancy.ravel() / occupancy.sum()),
+        )
+        for occupancy in (shown, own)
+    ]
+    total = sum(LOSSES[loss](*sides, torch.zeros(()), weight))
+    slopes = torch.autograd.grad(total, table)[0].numpy()
+    cost = iq_learn.price(mdp, weight, 0.5 * (shown + own))
+    step, wanted = 1e-5, np.zeros((4, 2))
+    for at in np.ndindex(4, 2):
+        moved = np.zeros((4, 2))
+        moved[at] = step
+        up, down = (iq_learn.iq_objective(mdp, shown, q + each, cost) for each in (moved, -moved))
+        wanted[at] = -(1.0 - GAMMA) * (up - down) / (2.0 * step)
+    assert slopes == pytest.approx(wanted, abs=1e-8)  # the step's square, and rounding over it
+
+
+def mean_of(x: Any, shares: Any) -> Any:
+    return (x * shares).sum(axis=-1).mean()
+
+
+def soft(q: Any, alpha: float) -> Any:
+    return alpha * np.logaddexp.reduce(q / alpha, axis=-1)
+
+
+def written_out(found: Learner) -> float:
+    """The loss without a slow copy, in numpy and double precision, from its formula."""
+    s = found.settings
+    value = {"least squares": 0.0, "mixture": 0.5}.get(s.loss, 1.0)
+    kinds = [found.expert] + [found.replay.kept.take(slice(len(found.replay)))] * (value < 1.0)
+    most, joy = 2.0 / s.weight, s.temperature * np.log(2.0)
+    low, high = -most / (1.0 - s.discount), (most + joy) / (1.0 - s.discount)
+    rewards, telescoped, squares = [], [], []
+    for rows in kinds:
+        q, after = (
+            found.critics(torch.tensor(x)).detach().numpy() for x in (rows.states, rows.next_states)
+        )
+        later = soft(after.min(axis=0), s.temperature)
+        later = np.clip(later, low, high) if s.clip else later
+        later = s.discount * np.where(rows.terminated, found.end(), later)
+        r, share = q[:, np.arange(q.shape[1]), rows.actions] - later, rows.weights
+        share = share / share.sum()
+        rewards.append(mean_of(r, share))
+        telescoped.append(mean_of(soft(q, s.temperature) - later, share))
+        squares.append(mean_of(r**2, share))
+    start = soft(found.critics(found.starts).detach().numpy(), s.temperature).mean()
+    values = {
+        "start values": (1.0 - s.discount) * start,
+        "value and policy": telescoped[0],
+        "mixture": np.mean(telescoped),
+        "least squares": rewards[-1],
+    }
+    return float(-rewards[0] + values[s.loss] + 0.5 * s.weight * np.mean(squares))
+
+
+def in_double(loss: str) -> Learner:
+    rng = np.random.default_rng(0)
+    demos = Demonstrations(
+        [rng.normal(size=(8, 4)) for _ in range(3)],
+        [rng.integers(2, size=7) for _ in range(3)],
+        terminated=[True, False, True],
+    )
+    forms = {"loss": loss, "temperature": 0.3, "weight": 0.5, "discount": 0.9, "subsample": 4}
+    found = learner(demos, hidden=(5,), critics=3, target_rate=1.0, **forms)
+    found.critics.double()
+    found._tensor = lambda array: torch.from_numpy(np.asarray(array)).double()  # type: ignore
+    found.starts = found.starts.double()
+    rows = steps_of_policy((rng.random(9) < 0.3).tolist())
+    states, after = rng.normal(size=(2, 9, 4))
+    found.replay.add(
+        rows._replace(states=states, next_states=after, actions=rng.integers(2, size=9))
+    )
+    return found
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_batch_has_the_loss_and_the_gradient_of_its_formula(loss: str) -> None:
+    """With weights of steps that stand for several, ends, three networks and V' of the least."""
+    found = in_double(loss)
+    total = sum(found.terms(np.random.default_rng(0), found.end()))
+    assert float(total.detach()) == pytest.approx(written_out(found), rel=1e-12)
+    total.backward()
+    step, rng = 1e-6, np.random.default_rng(1)
+    for each in found.critics.parameters():
+        along = torch.tensor(rng.normal(size=each.shape))
+        ends = []
+        for side in (step, -step):
+            each.data += side * along
+            ends.append(written_out(found))
+            each.data -= side * along
+        slope = float((each.grad * along).sum())
+        # Rounding of the loss over twice the step; the third derivative times its square is less.
+        assert (ends[0] - ends[1]) / (2.0 * step) == pytest.approx(slope, rel=1e-6, abs=1e-8)
+
+
+def test_the_reward_is_of_the_mean_q_and_the_policy_of_the_least() -> None:
+    found = on_pole(critics=3, temperature=0.7, discount=0.9, averaging=0.3)
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    a, over = np.array([0, 1, 0, 1, 1, 0]), np.arange(6) % 3 == 0
+    with torch.no_grad():
+        q = found.policy.critics(torch.tensor(x, dtype=torch.float32)).double().numpy()
+    v = soft(q.mean(axis=0), 0.7)[::-1]
+    wanted = q.mean(axis=0)[np.arange(6), a] - 0.9 * np.where(over, found.reward.end, v)
+    assert found.reward(x, a, x[::-1], over) == pytest.approx(wanted, rel=1e-5, abs=1e-5)
+    least = q.min(axis=0)
+    chances = np.exp((least - soft(least, 0.7)[:, None]) / 0.7)
+    assert found.policy.probabilities(x) == pytest.approx(chances, rel=1e-5)
+    backwards = found.policy.probabilities(x[::-1])
+    assert backwards[::-1] == pytest.approx(chances, rel=1e-5)
+
+
 # --- the end of an episode ----------------------------------------------------------------------
 
 
@@ -274,6 +399,11 @@ def test_the_memory_forgets_the_oldest() -> None:
     again.restore(memory.arrays())
     assert again.added == 4
     assert np.array_equal(again.kept.states, memory.kept.states)
+    many = steps_of_policy([False] * 8)._replace(states=np.arange(32.0).reshape(8, 4))
+    memory.add(many)
+    assert sorted(memory.kept.states[:, 0]) == [20.0, 24.0, 28.0]
+    with pytest.raises(ValueError, match=r"memory is .* for which there is no room"):
+        Replay(2**50, many)
 
 
 # --- runs ---------------------------------------------------------------------------------------
@@ -303,6 +433,82 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     on_pole(checkpoint=tmp_path / "a.npz")
     with pytest.raises(ValueError, match="temperature"):
         on_pole(checkpoint=tmp_path / "a.npz", temperature=0.5)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "settings"),
+    [
+        ("starts", {"online": False, "loss": "start values"}),
+        ("ends", {"online": True, "subsample": 5, "keep_last": False}),
+    ],
+)
+def test_a_checkpoint_of_demonstrations_whose_shown_steps_are_the_same_is_refused(
+    hidden: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    x, a = np.random.default_rng(0).normal(size=(11, 4)), np.arange(10) % 2
+    demos = Demonstrations([x], [a], terminated=hidden == "ends")
+    cut = Demonstrations([x[:6], x[5:]], [a[:5], a[5:]])  # starts in one place more
+    if hidden == "ends":
+        cut = Demonstrations([x[:9]], [a[:8]], terminated=True)  # ends more often
+    run: dict[str, Any] = SMALL | settings | {"seed": 0, "checkpoint": tmp_path / "a.npz"}
+    place = pole() if settings["online"] else gymnasium.make("CartPole-v1")
+    iq_learn.iq_learn(place, demos, **run)
+    with pytest.raises(ValueError, match="made with demos"):
+        iq_learn.iq_learn(place, cut, **run)
+
+
+def test_a_checkpoint_says_what_is_not_the_same(tmp_path: Path) -> None:
+    shown = shipped("cartpole_expert").select([0])
+    run: dict[str, Any] = SMALL | {"seed": 0, "checkpoint": tmp_path / "a.npz"}
+    place = gymnasium.make("CartPole-v1")
+    iq_learn.iq_learn(place, shown, **run)
+    with pytest.raises(ValueError, match="made with critics = 2; here it is 3"):
+        iq_learn.iq_learn(place, shown, critics=3, **run)
+    moved = Demonstrations([shown.states[0] + 1.0], shown.actions)
+    with pytest.raises(ValueError, match="made with demos"):
+        iq_learn.iq_learn(place, moved, **run)
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_settings_may_be_numpys(online: bool, tmp_path: Path) -> None:
+    counts: dict[str, Any] = {
+        "subsample": 20,
+        "steps": 8,
+        "memory": 99,
+        "batch": 16,
+        "critics": 2,
+        "updates": 3,
+    }
+    flags: dict[str, Any] = {"keep_last": True, "normalised": True, "online": online}
+    kinds: dict[str, Any] = {name: np.int64(each) for name, each in counts.items()}
+    kinds |= {name: np.bool_(each) for name, each in flags.items()}
+    plain = on_pole(**counts, **flags)
+    found = on_pole(**kinds, checkpoint=tmp_path / "a.npz")
+    assert all(map(np.array_equal, weights(plain), weights(found)))
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
+def test_stops_in_the_midst_of_episodes_change_nothing(mode: str, tmp_path: Path) -> None:
+    """In every mode of resetting, with a memory that has begun anew."""
+
+    def run(**given: Any) -> IqResult:
+        copies = worlds.batched("CartPole-v1", 3, autoreset=mode)
+        shown = shipped("cartpole_expert").select([0])
+        asked = SMALL | {"max_iterations": 6} | given
+        return iq_learn.iq_learn(copies, shown, seed=0, online=True, memory=50, **asked)
+
+    def stop(iteration: Iteration) -> None:
+        if iteration.number == 3:
+            raise KeyboardInterrupt
+
+    whole, path = run(), tmp_path / "a.npz"
+    run(checkpoint=path, max_iterations=1)
+    with pytest.raises(KeyboardInterrupt):
+        run(checkpoint=path, callback=stop)
+    resumed = run(checkpoint=path)
+    assert all(map(np.array_equal, weights(whole), weights(resumed)))
+    assert all(np.array_equal(whole.history[name], resumed.history[name]) for name in whole.history)
+    assert whole.reward.end == resumed.reward.end
 
 
 def test_torchs_generator_is_left_alone() -> None:
@@ -392,6 +598,12 @@ def test_it_learns_to_balance() -> None:
         ({"target_rate": 0.0}, "target_rate is 0.0"),
         ({"averaging": 1.0}, "averaging is 1.0"),
         ({"callback": 3}, "callback is 3"),
+        ({"max_steps": 0, "online": False}, "max_steps is 0"),
+        ({"temperature": 1e-40}, "temperature is 1e-40"),
+        ({"temperature": 1e300}, r"temperature is 1e\+300"),
+        ({"weight": 1e-30}, "weight is 1e-30"),
+        ({"weight": 1e300}, r"weight is 1e\+300"),
+        ({"learning_rate": 1e38}, r"learning_rate is 1e\+38"),
     ],
 )
 def test_bad_arguments_are_named(changed: dict[str, Any], message: str) -> None:
@@ -411,6 +623,38 @@ def test_demonstrations_of_other_spaces_are_refused() -> None:
     none = Demonstrations([np.zeros((1, 4))], [np.zeros(0, int)])
     with pytest.raises(ValueError, match="demos have no steps"):
         iq_learn.iq_learn(places, none, seed=0, **SMALL)
+
+
+def test_demonstrations_beyond_32_bits_are_refused() -> None:
+    env = gymnasium.make("CartPole-v1")
+    far = Demonstrations([np.full((3, 4), 1e39)], [[0, 1]])
+    with pytest.raises(ValueError, match=r"demos have a state with an entry of size 1e\+39"):
+        iq_learn.iq_learn(env, far, seed=0, **SMALL)
+
+
+def test_what_is_not_finite_is_not_returned() -> None:
+    far, near = np.full((1, 4), 1e39), np.ones((1, 4))
+    found = on_pole(online=False)
+    for ask in (
+        lambda: found.policy.probabilities(far),
+        lambda: found.policy.act(far[0]),
+        lambda: found.policy.act(far[0], np.random.default_rng(0)),
+        lambda: found.reward(far, [0], near),
+        lambda: found.reward(near, [0], far),
+    ):
+        with pytest.raises(ValueError, match="no finite values"):
+            ask()
+    # The loss was finite, before a step that spoiled the weights.
+    once: dict[str, Any] = {"updates": 1, "max_iterations": 1, "averaging": 0.0}
+    spoiled = on_pole(online=False, learning_rate=1e30, normalised=False, **once)
+    with pytest.raises(ValueError, match="no finite values"):
+        spoiled.policy.act(near[0])
+
+
+def test_copies_that_take_no_seeds_are_named() -> None:
+    copies = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="vector_entry_point")
+    with pytest.raises(ValueError, match=r"env is .*vectorization_mode='sync'"):
+        iq_learn.iq_learn(copies, shipped("cartpole_expert"), seed=0, online=True, **SMALL)
 
 
 def test_real_actions_are_refused() -> None:

@@ -120,13 +120,13 @@ class SoftPolicy(nn.Module):
         """``(N, A)``: the chances of the actions in observations ``(N, d)``, as numpy.
 
         Raises:
-            ValueError: for observations of another shape.
+            ValueError: for observations of another shape, or where Q is not finite.
         """
         rows = np.shape(observations)[:1]
         seen = check_array("observations", observations, (*rows, self.critics.n_inputs))
         with torch.no_grad():
-            logs = self(torch.tensor(seen, dtype=torch.float32)).double()
-        return np.asarray(logs.exp().numpy())
+            chances = self(_tensor(seen)).double().exp().numpy()
+        return _finite("observations", chances, seen)
 
     def act(self, observation: Any, rng: np.random.Generator | None = None) -> int:
         """An action for one observation: the most likely, or with ``rng`` a drawn one.
@@ -136,7 +136,7 @@ class SoftPolicy(nn.Module):
             rng: draws the action.
 
         Raises:
-            ValueError: for another shape, or an entry that is not finite.
+            ValueError: for another shape, or an entry that is not finite; where Q is not finite.
         """
         if rng is not None:
             check_rng(rng)
@@ -152,7 +152,7 @@ class SoftPolicy(nn.Module):
 
 
 class ImpliedReward:
-    r""":math:`r(s, a, s') = Q(s, a) - \gamma V(s')`, the mean of several networks.
+    r""":math:`r(s, a, s') = Q(s, a) - \gamma V(s')`, with the mean Q of several networks.
 
     Args:
         critics: networks.
@@ -184,10 +184,13 @@ class ImpliedReward:
             actions: ``(N,)`` whole numbers, members of the action space.
             next_states: ``(N, d)``.
             terminated: ``(N,)`` booleans, or one for all.
+
+        Raises:
+            ValueError: naming a bad argument, or where the reward is not finite.
         """
         shape = (*np.shape(states)[:1], self.critics.n_inputs)
         before, after = (
-            torch.tensor(check_array(name, each, shape), dtype=torch.float32)
+            _tensor(check_array(name, each, shape))
             for name, each in (("states", states), ("next_states", next_states))
         )
         first, chosen = int(self.action_space.start), check_indices("actions", actions)
@@ -200,12 +203,35 @@ class ImpliedReward:
             q = self.critics(before).mean(dim=0).gather(1, columns)[:, 0]
             v = soft_max(self.critics(after).mean(dim=0), self.temperature)
         later = np.where(over, self.end, v.double().numpy())
-        return np.asarray(q.double().numpy() - self.discount * later)
+        return _finite("states", q.double().numpy() - self.discount * later, states)
+
+
+def _tensor(array: Array) -> Tensor:
+    """In the networks' precision; of a view that runs backwards, too, which torch doesn't take."""
+    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float32)
+
+
+def _finite(name: str, found: Array, seen: ArrayLike) -> Array:
+    """What networks of 32 bits found in each of N observations, if it is finite.
+
+    Raises:
+        ValueError: naming the first of them where it isn't.
+    """
+    wrong = ~np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise ValueError(
+            f"{name}[{i}] is {np.asarray(seen)[i]}, where the networks, which compute in 32 bits, "
+            "have no finite values"
+        )
+    return np.asarray(found)
 
 
 def encoded(space: Any, states: Any) -> Array:
     """``(N, d)``: observations as a network gets them; numbered ones are one-hot."""
     array = np.asarray(states)
     if spaces.is_numbered(space) and array.ndim == 1:
-        return np.asarray(np.eye(int(space.n))[array.astype(int) - int(space.start)])
+        columns = np.zeros((len(array), int(space.n)))
+        columns[np.arange(len(array)), array.astype(int) - int(space.start)] = 1.0
+        return columns
     return array.astype(np.float64)

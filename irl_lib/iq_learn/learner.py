@@ -13,7 +13,7 @@ from torch import Tensor
 from irl_lib.demonstrations import Demonstrations, spaces
 from irl_lib.iq_learn.critics import Critics, ImpliedReward, SoftPolicy, encoded, soft_max
 from irl_lib.iq_learn.losses import LOSSES, ONLINE, Batch, Terms
-from irl_lib.iq_learn.settings import Settings
+from irl_lib.iq_learn.settings import LARGEST, Settings
 from irl_lib.support.checkpoints import Training
 from irl_lib.support.checks import Array, check_type
 from irl_lib.support.files import Arrays
@@ -28,11 +28,17 @@ class Replay:
     Args:
         size: of them.
         rows: some steps, for their shapes.
+
+    Raises:
+        ValueError: when there is no room for so many.
     """
 
     def __init__(self, size: int, rows: Rows) -> None:
         self.size, self.added = size, 0
-        self.kept = Rows._make(np.zeros((size, *each.shape[1:]), each.dtype) for each in rows)
+        try:
+            self.kept = Rows._make(np.zeros((size, *each.shape[1:]), each.dtype) for each in rows)
+        except MemoryError as error:
+            raise ValueError(f"memory is {size}, for which there is no room: {error}") from error
 
     def __len__(self) -> int:
         return min(self.added, self.size)
@@ -98,7 +104,7 @@ class Learner:
         check_type("demos", demos, Demonstrations).check_spaces(*self.places, known)
         if demos.n_steps == 0:
             raise ValueError("demos have no steps; expected at least one action to copy")
-        self.expert = self._rows(expert_rows(demos, s.subsample, False, s.keep_last))
+        self.expert = _checked(self._rows(expert_rows(demos, s.subsample, False, s.keep_last)))
         self.starts = self._tensor(encoded(self.places[0], [each[0] for each in demos.states]))
         self.ended = float(demos.terminated.sum()) / demos.n_steps
         centre, scale = spaces.standard_unit(self.expert.states)
@@ -117,8 +123,8 @@ class Learner:
         self.identity = identity_of(
             s,
             self.copies.env if self.copies else _Known(*self.places),
-            self.expert,
-            critics=self.critics,
+            [*self.expert, self.starts.numpy(), np.array(self.ended)],
+            networks=self.critics,
         )
 
     def act(self, number: int, rng: np.random.Generator) -> dict[str, float]:
@@ -238,6 +244,17 @@ class Learner:
 
     def _tensor(self, array: Any) -> Tensor:
         return torch.from_numpy(np.asarray(array)).float()
+
+
+def _checked(rows: Rows) -> Rows:
+    """Demonstrated steps, if their states and what lies between are numbers of 32 bits."""
+    largest = max(np.abs(rows.states).max(), np.abs(rows.next_states).max())
+    if largest > LARGEST:
+        raise ValueError(
+            f"demos have a state with an entry of size {largest:g}; expected at most {LARGEST:g}, "
+            "since networks compute in 32 bits"
+        )
+    return rows
 
 
 class _Known:

@@ -113,7 +113,8 @@ def iq_learn(
         averaging: of the weights that are returned: how much is left of their mean after a step.
         checkpoint: a file; written after each iteration, and gone on from when it exists and is of
             a run with the same settings, environment and demonstrations.
-        callback: called with an :class:`Iteration` after each iteration; it may raise to stop.
+        callback: called with an :class:`Iteration` after each iteration; it may raise to stop.  It
+            must not step or reset ``env``, whose copies are in the midst of their episodes.
         progress: show a progress bar (needs tqdm).
 
     Returns:
@@ -137,7 +138,7 @@ def iq_learn(
         raise ValueError(f"callback is {callback!r}; expected a function")
     with one_thread():
         learner = Learner(env, demos, settings)
-        columns = HISTORY + STEPPED * online
+        columns = HISTORY + STEPPED * settings.online
         run = LongRun("iq_learn", columns, learner.identity, learner.state, checkpoint)
         for number in run.iterations(max_iterations, progress):
             sources = np.random.SeedSequence([settings.seed, number]).spawn(2)

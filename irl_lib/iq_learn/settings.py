@@ -19,6 +19,8 @@ from irl_lib.training.copies import as_vector, limit_of
 
 HISTORY = ("loss", "reward", "value", "price", "end")
 STEPPED = ("episode_length", "environment_return", "environment_steps")
+LARGEST = 1e30  # of numbers that networks of 32 bits multiply by
+LARGEST_VALUE = 1e18  # of those that are squared there
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,14 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     checked = {each.name: given[each.name] for each in fields(Settings) if each.name in given}
     checked["seed"] = check_whole_seed(given["seed"])
     for name in ("online", "keep_last", "normalised"):
-        check_flag(name, given[name])
+        checked[name] = check_flag(name, given[name])
     for name in ("subsample", "steps", "memory", "batch", "critics"):
-        check_count(name, given[name])
-    for name in ("weight", "temperature", "learning_rate"):
-        checked[name] = check_real(name, given[name], 0.0, open_end=True)
+        checked[name] = check_count(name, given[name])
+    for name in ("weight", "learning_rate"):
+        checked[name] = check_real(name, given[name], 0.0, open_end=True, most=LARGEST)
+    checked["temperature"] = check_real(
+        "temperature", given["temperature"], 1.0 / LARGEST, most=LARGEST
+    )
     checked["discount"] = check_real("discount", given["discount"], 0.0, most=1.0)
     if checked["discount"] == 1.0:
         raise ValueError("discount is 1; expected a number below 1, since episodes may have no end")
@@ -74,7 +79,8 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         raise ValueError(f"{name} is {given[name]!r}, with which nothing would ever be learned")
     checked["hidden"] = check_sizes("hidden", given["hidden"])
     checked["decay"] = 0 if given["decay"] is None else check_count("decay", given["decay"])
-    return Settings(**checked | _of_form(given) | _of_copies(given))
+    given = {**given, **checked}
+    return _check_values(Settings(**checked | _of_form(given) | _of_copies(given)))
 
 
 def _of_form(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,8 +88,8 @@ def _of_form(given: Mapping[str, Any]) -> dict[str, Any]:
     online, loss = given["online"], given["loss"]
     if loss is None:
         loss = "least squares" if online else "value and policy"
-    known = ONLINE if online else OFFLINE
-    if not isinstance(loss, str) or loss not in (LOSSES if online else OFFLINE):
+    known = LOSSES if online else OFFLINE
+    if not isinstance(loss, str) or loss not in known:
         raise ValueError(f"loss is {loss!r}; expected one of {list(known)}, as online is {online}")
     found: dict[str, Any] = {"loss": loss}
     for name in ("absorbing", "clip"):
@@ -97,9 +103,23 @@ def _of_form(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _check_values(s: Settings) -> Settings:
+    """That what rewards and the entropy add up to can be squared in 32 bits."""
+    value = (2.0 / s.weight + s.temperature) / (1.0 - s.discount)
+    if (s.clip or s.absorbing) and value > LARGEST_VALUE:
+        raise ValueError(
+            f"weight is {s.weight:g}, temperature {s.temperature:g}, discount {s.discount:g}, with "
+            f"which values are up to {value:.0e}; expected at most {LARGEST_VALUE:g}, since "
+            "networks compute in 32 bits"
+        )
+    return s
+
+
 def _of_copies(given: Mapping[str, Any]) -> dict[str, Any]:
     updates = given["updates"]
     if not given["online"]:
+        if given["max_steps"] is not None:
+            check_count("max_steps", given["max_steps"])
         found = {"copies": 0, "max_steps": 0}
         most = 100
     else:
@@ -118,5 +138,6 @@ def check_finite(loss: float, number: int, settings: Settings) -> None:
     if not isfinite(loss):
         raise ValueError(
             f"the loss is {loss} in iteration {number}: learning_rate {settings.learning_rate:g} "
-            f"is too high, or temperature {settings.temperature:g} too low, for these data"
+            f"is too high, or temperature {settings.temperature:g} or weight {settings.weight:g} "
+            "far from 1, for these data"
         )

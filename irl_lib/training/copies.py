@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
@@ -137,7 +138,13 @@ class Copies:
             for i, episode in enumerate(self.episodes)
         ]
         options = None if which.all() else {"reset_mask": which.copy()}
-        seen, _ = self.env.reset(seed=seeds, options=options)
+        try:
+            seen, _ = self.env.reset(seed=seeds, options=options)
+        except Error as error:
+            raise ValueError(
+                f"env is {self.env}, which can't be reset to a seed for each copy: {error}; "
+                "Gymnasium's copies can be that were made with vectorization_mode='sync'"
+            ) from error
         self.states = np.where(which[:, None], np.asarray(seen, dtype=np.float64), self.states)
 
     def arrays(self) -> Arrays:
