@@ -1,4 +1,4 @@
-"""Non-adversarial imitation at work: a pole from few pairs, with a simulator and without.
+"""Non-adversarial imitation at work: a pole from few pairs, with a simulator.
 
 The tasks are chapter 7's, ``upright`` and ``aside``, on Gymnasium's CartPole-v1, with its
 demonstrations and its scores: of a policy whose actions are drawn, as it learned to act, and of the
@@ -12,9 +12,6 @@ times as many.
 
 ``ladder`` (``upright``): from the published form of IQ-Learn on line, one stabiliser after the
 other, each rung with all of those below it.  ``ablation``: from the top, one of them taken away.
-
-``offline`` (``upright``): demonstrations and pairs as a grid, no environment: IQ-Learn, the clone
-by the same networks, which is the same loss without its price, and linear cloning with a ridge.
 
 Policies are those of the last iteration.  Settings were chosen on the seeds 100 to 109.  A first
 run of this study, with networks of 64 and not 128 units, had the seeds 0 to 9; none of all these is
@@ -33,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.adversarial import GOOD, PENALTY, POLES, cloned, pole_demo, shuffled
-from irl_lib import demonstrations, rollouts
+from irl_lib import rollouts
 from irl_lib.demonstrations import Demonstrations
 
 SEEDS, FEW, FIRST = 10, 6, 10  # of ladder and ablation there are few
@@ -102,14 +99,10 @@ WITHOUT: dict[str, Record] = {
     "large batch": {"batch": 32},
     "wide networks": {"hidden": (64, 64)},
 }
-SHOWN, STRIDES = (1, 3, 10), (1, 5, 19, 20)
-CLONES = ("iq_learn", "cloning", "linear cloning")
-OFFLINE_ITERATIONS, RIDGE = 15, 1e-4
 COLUMNS = {
     "part": "part",
     "task": "task",
     "method": "method",
-    "shown": "demonstrations",
     "stride": "every so many'th pair",
     "seeds": "seeds",
     "steps": "environment steps",
@@ -139,28 +132,17 @@ def cells() -> list[Record]:
     for part, names in (("ladder", LADDER), ("ablation", WITHOUT)):
         few = seeds[:FEW]
         listed += [{"part": part, "method": name, "seed": s} for s in few for name in names]
-    listed += [
-        {"part": "offline", "method": method, "seed": seed, "shown": n, "stride": stride}
-        for seed in seeds
-        for n in SHOWN
-        for stride in STRIDES
-        for method in CLONES
-    ]
     return listed
 
 
-def run_cell(
-    part: str, method: str, seed: int, task: str = "upright", shown: int = 1, stride: int = 20
-) -> Record:
+def run_cell(part: str, method: str, seed: int, task: str = "upright", stride: int = 20) -> Record:
     """What one run came to."""
     from irl_lib.networks import one_thread
 
     begun = time.perf_counter()
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of fixed budgets, and sure discriminators
-        if part == "offline":
-            found = scored("upright", offline(method, seed, shown, stride)) | {"steps": 0}
-        elif part == "online":
+        if part == "online":
             found = on_pole(task, method, seed, stride)
         else:
             demos = pole_demo("upright", seed)
@@ -254,56 +236,6 @@ def played(task: str, method: str, demos: Demonstrations, seed: int, stride: int
     return scored(task, found.policy) | {"steps": int(found.history["environment_steps"][-1])}
 
 
-# --- without one --------------------------------------------------------------------------------
-
-
-def offline(method: str, seed: int, n: int, stride: int) -> Any:
-    """A policy from every so many'th pair of some demonstrations."""
-    import gymnasium
-
-    from irl_lib.iq_learn import iq_learn
-
-    shipped = demonstrations.shipped("cartpole_expert")
-    demos = shipped.select(np.random.default_rng([seed, n]).permutation(len(shipped))[:n])
-    if method == "linear cloning":
-        return Linear(demos, stride)
-    env = gymnasium.make("CartPole-v1")
-    places = env.observation_space, env.action_space
-    weight = {"iq_learn": 0.1, "cloning": 1e-12}[method]  # of the same loss
-    return iq_learn(
-        places,
-        demos,
-        seed=seed,
-        subsample=stride,
-        weight=weight,
-        max_iterations=OFFLINE_ITERATIONS,
-    ).policy
-
-
-class Linear:
-    """The sign of a linear function, by least squares on -1 and 1 with a ridge."""
-
-    def __init__(self, demos: Demonstrations, stride: int) -> None:
-        steps = demos.steps()
-        kept = steps.time % stride == 0
-        seen = steps.state[kept].astype(np.float64)
-        self.centre, self.scale = seen.mean(axis=0), seen.std(axis=0) + 1e-12
-        x, y = self.rows(seen), 2.0 * steps.action[kept] - 1.0
-        self.weights = np.linalg.solve(
-            x.T @ x / len(x) + RIDGE * np.eye(x.shape[1]), x.T @ y / len(x)
-        )
-
-    def rows(self, seen: Any) -> Any:
-        """Standardised, with a constant."""
-        z = (seen - self.centre) / self.scale
-        return np.column_stack([z, np.ones(len(z))])
-
-    def probabilities(self, seen: Any) -> Any:
-        """``(N, 2)``: it is sure."""
-        right = self.rows(seen) @ self.weights > 0.0
-        return np.column_stack([~right, right]).astype(float)
-
-
 # --- the score ----------------------------------------------------------------------------------
 
 
@@ -338,10 +270,12 @@ def watched(task: str, policy: Any, rng: np.random.Generator | None) -> float:
 # --- the table ----------------------------------------------------------------------------------
 
 
-def summary(finished: list[tuple[Record, Record]]) -> list[Record]:
+def summary(
+    finished: list[tuple[Record, Record]], listed: list[Record] | None = None
+) -> list[Record]:
     """A row for each kind of run, all seeds in it."""
     rows: list[Record] = []
-    kinds = [{k: v for k, v in each.items() if k != "seed"} for each in cells()]
+    kinds = [{k: v for k, v in each.items() if k != "seed"} for each in listed or cells()]
     for kind in {tuple(each.items()): each for each in kinds}.values():
         mine = [
             result
@@ -359,7 +293,6 @@ def row(kind: Record, mine: list[Record]) -> Record:
     sure = np.array([each["sure"] for each in mine])
     found: Record = {
         "seeds": len(mine),
-        "steps": mine[0]["steps"],
         "score": float(score.mean()),
         "least": float(score.min()),
         "sd": float(score.std()),
@@ -369,6 +302,8 @@ def row(kind: Record, mine: list[Record]) -> Record:
     }
     if kind.get("task", "upright") == "upright":
         found |= {"good": int((score >= GOOD).sum()), "sure_good": int((sure >= GOOD).sum())}
+    if "steps" in mine[0]:
+        found["steps"] = mine[0]["steps"]
     if "curve" in mine[0]:
         found |= {name: float(np.mean([each[name] for each in mine])) for name in ("late", "best")}
     return found

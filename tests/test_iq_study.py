@@ -11,13 +11,14 @@ pytest.importorskip("stable_baselines3")
 
 from benchmarks import adversarial as games
 from benchmarks import iq_learn as study
+from benchmarks import iq_offline as offline
 from irl_lib import demonstrations, rollouts
 
 
 def test_cells_are_all_seeds_of_all_kinds() -> None:
     cells = study.cells()
     assert len({tuple(sorted(each.items())) for each in cells}) == len(cells)
-    for part in ("online", "ladder", "ablation", "offline"):
+    for part in ("online", "ladder", "ablation"):
         mine = [each for each in cells if each["part"] == part]
         seeds = {each["seed"] for each in mine}
         n = study.FEW if part in ("ladder", "ablation") else study.SEEDS
@@ -90,23 +91,33 @@ def test_a_score_is_that_of_the_episodes() -> None:
     assert study.scored("upright", Half())["score"] == pytest.approx(mean, abs=12.0)
 
 
+def test_offline_cells_are_all_seeds_of_all_kinds() -> None:
+    cells = offline.cells()
+    assert len({tuple(each.values()) for each in cells}) == len(cells)
+    kinds = len(offline.METHODS) * len(offline.SHOWN) * len(offline.STRIDES)
+    assert len(cells) == offline.SEEDS * kinds
+
+
 def test_linear_cloning_is_the_ridge_regression() -> None:
     demos = demonstrations.shipped("cartpole_expert").select([0])
-    found = study.Linear(demos, 5)
+    found = offline.Linear(demos, 5)
     steps = demos.steps()
     kept = steps.time % 5 == 0
     x, y = found.rows(steps.state[kept]), 2.0 * steps.action[kept] - 1.0
-    gradient = x.T @ (x @ found.weights - y) / len(y) + study.RIDGE * found.weights
+    gradient = x.T @ (x @ found.weights - y) / len(y) + offline.RIDGE * found.weights
     assert np.abs(gradient).max() < 1e-12
-    assert study.scored("upright", study.offline("linear cloning", 0, 10, 1))["sure"] == 500.0
+    best = offline.learned("linear cloning", 0, 10, 1)
+    assert study.scored("upright", best)["sure"] == 500.0
 
 
 @pytest.mark.parametrize("method", ["iq_learn", "cloning"])
 def test_an_offline_run_is_scored(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "OFFLINE_ITERATIONS", 1)
-    found = study.run_cell("offline", method, 0, shown=1, stride=20)
+    monkeypatch.setattr(offline, "ITERATIONS", 1)
+    found = offline.run_cell(method, 0, shown=1, stride=20)
     assert 5.0 < found["score"] <= 500.0
-    assert found["steps"] == 0
+    (row,) = offline.summary([({"method": method, "shown": 1, "stride": 20, "seed": 10}, found)])
+    assert set(row) <= set(offline.COLUMNS)
+    assert (row["seeds"], row["score"]) == (1, found["score"])
 
 
 @pytest.mark.parametrize("method", ["iq_learn, shuffled expert", "gail", "cloning"])

@@ -152,14 +152,17 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         end = self.end()
-        for _ in range(s.updates):
+        for i in range(s.updates):
             terms = self.terms(rng, end)
             loss = terms.reward + terms.value + terms.price
             self.optimiser.zero_grad()
             torch.autograd.backward(loss)
             self.optimiser.step()
             self.target.follow(self.critics, s.target_rate)
-            self.average.follow(self.critics, 1.0 - s.averaging)
+            # At first the plain mean, so that nothing is left of the untrained weights.
+            self.average.follow(
+                self.critics, max(1.0 - s.averaging, 1.0 / (number * s.updates + i + 1))
+            )
             notes.append([float(each.detach()) for each in (loss, *terms)])
         means = np.mean(notes, axis=0)
         names = ("loss", *Terms._fields)

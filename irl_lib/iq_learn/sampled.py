@@ -110,7 +110,8 @@ def iq_learn(
             there is no slow copy, and gradients pass through V'.
         clip: whether V' is kept within what bounded rewards and the entropy add up to.  Default:
             yes, where the form prices the policy's steps.
-        averaging: of the weights that are returned: how much is left of their mean after a step.
+        averaging: of the weights that are returned: how much is left of their mean after a step;
+            fewer than 1 / (1 - averaging) of them count alike.
         checkpoint: a file; written after each iteration, and gone on from when it exists and is of
             a run with the same settings, environment and demonstrations.
         callback: called with an :class:`Iteration` after each iteration; it may raise to stop.  It
