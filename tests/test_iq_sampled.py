@@ -548,6 +548,21 @@ def test_offline_nothing_is_stepped() -> None:
     assert set(found.history) == {"loss", "reward", "value", "price", "end"}
 
 
+def test_what_is_returned_is_the_mean_of_trained_weights() -> None:
+    """Of all while they are few; averaging leaves the training as it is."""
+    path: list[list[Any]] = []
+
+    def watch(iteration: Iteration) -> None:
+        net = iteration.policy().critics
+        path.append([each.detach().double().numpy() for each in net.parameters()])
+
+    on_pole(averaging=0.0, updates=1, max_iterations=4, callback=watch)
+    found = on_pole(averaging=0.999, updates=1, max_iterations=4)
+    for mean, *each in zip(found.policy.critics.parameters(), *path, strict=True):
+        wanted = np.mean(each, axis=0)
+        assert np.allclose(mean.detach().double().numpy(), wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_a_policy_acts_by_chance_or_by_the_largest() -> None:
     policy = on_pole().policy
     seen = np.array([0.1, 0.2, 0.3, 0.4])
