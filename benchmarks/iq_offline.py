@@ -24,7 +24,7 @@ from irl_lib import demonstrations
 from irl_lib.demonstrations import Demonstrations
 
 SEEDS, FIRST = 10, 10
-SHOWN, STRIDES = (1, 3, 7, 10, 15), (1, 5, 19, 20)
+SHOWN, STRIDES = (1, 3, 10), (1, 5, 19, 20)
 METHODS = ("iq_learn", "cloning", "linear cloning")
 ITERATIONS, PRICE, NO_PRICE, RIDGE = 20, 0.1, 1e-12, 1e-4
 VERSIONS = {name: version(name) for name in ("gymnasium", "torch")}
