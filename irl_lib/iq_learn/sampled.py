@@ -33,7 +33,7 @@ class IqResult(Result):
 
     policy: SoftPolicy
     reward: ImpliedReward
-    """Of steps: :math:`Q(s, a) - \\gamma V(s')`."""
+    r"""What a step is paid, :math:`Q(s, a) - \gamma V(s')`."""
 
 
 def iq_learn(
