@@ -10,6 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy import sparse
 
+from irl_lib import worlds
+from irl_lib.demonstrations import Demonstrations
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array
 
@@ -159,3 +161,19 @@ def slope(f: Callable[[float], Any], target: Any, scale: float, tolerance: float
         if worst < tolerance:
             break
     return worst
+
+
+def ended_twice(horizon: int | None) -> tuple[worlds.World, Demonstrations, Demonstrations]:
+    """A world with a goal, a path to it that terminated, and the same as stays there.
+
+    Of the stays there is one for each action, to the end of time.
+    """
+    discount = 0.5 if horizon is None else 0.9
+    world = worlds.gridworld(
+        3, goals=[(2, 2)], slip=0.0, seed=1, discount=discount, horizon=horizon
+    )
+    path, acts = np.array([2, 5, 8]), np.array([1, 1])
+    rest = (horizon or 60) - len(acts)
+    stays = [np.r_[path, np.full(rest, 8)]] * 4
+    explicit = Demonstrations(stays, [np.r_[acts, np.full(rest, a)] for a in range(4)])
+    return world, Demonstrations([path], [acts], [True]), explicit

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from irl_lib import (
-    Demonstrations,
     behavior_cloning,
     demonstrations,
     iq_learn,
@@ -26,7 +25,7 @@ from irl_lib.iq_learn import objective as form
 from irl_lib.iq_learn import tabular as module
 from irl_lib.mdp import MDP
 from irl_lib.support.checks import Array
-from strategies import Problem, in_form, problems, slope
+from strategies import Problem, ended_twice, in_form, problems, slope
 
 OBJECTIVES = ("dual", "likelihood")
 DISCOUNTS = (0.7, 0.9, 1.0)
@@ -635,25 +634,13 @@ def test_terminated_flags_and_explicit_absorbing_states_agree(
     horizon: int | None, objective: str
 ) -> None:
     """T7: staying to the end, once with each action, is what the flag stands for."""
-    discount = 0.5 if horizon is None else 0.9
-    world = worlds.gridworld(
-        3, goals=[(2, 2)], slip=0.0, seed=1, discount=discount, horizon=horizon
-    )
-    mdp, length = world.mdp, horizon or 60
-    path, acts = np.array([2, 5, 8]), np.array([1, 1])
-    flagged = Demonstrations([path], [acts], [True])
-    rest = length - len(acts)
-    explicit = Demonstrations(
-        [np.r_[path, np.full(rest, 8)]] * 4, [np.r_[acts, np.full(rest, a)] for a in range(4)]
-    )
+    world, *both = ended_twice(horizon)
+    mdp = world.mdp
     q = np.random.default_rng(0).normal(size=shape(mdp))
-    one, other = (
-        module.Problem(mdp, demos, 0.1, "uniform", objective).start(q)
-        for demos in (flagged, explicit)
-    )
+    one, other = (module.Problem(mdp, demos, 0.1, "uniform", objective).start(q) for demos in both)
     assert one.value == pytest.approx(other.value, abs=1e-12)
     np.testing.assert_allclose(one.gradient, other.gradient, atol=1e-12)
-    policies = [solve(mdp, d, objective=objective).policy for d in (flagged, explicit)]
+    policies = [solve(mdp, d, objective=objective).policy for d in both]
     np.testing.assert_allclose(*policies, atol=1e-6)
 
 

@@ -22,7 +22,7 @@ from irl_lib.max_ent.neural import NeuralLikelihood
 from irl_lib.mdp import MDP
 from irl_lib.networks import MapRewardNet, RewardNet, reward_table
 from irl_lib.support.checks import Array
-from strategies import Problem, problems, slope
+from strategies import Problem, ended_twice, problems, slope
 
 OBJECTIVES = ["likelihood", "dual"]
 
@@ -340,21 +340,9 @@ def test_episodes_that_were_cut_have_a_likelihood_and_no_dual() -> None:
 @pytest.mark.parametrize("horizon", [None, 7])
 def test_terminated_flags_and_explicit_absorbing_states_agree(horizon: int | None) -> None:
     """T7: staying to the end, once with each action, is what the flag stands for in the dual."""
-    discount = 0.5 if horizon is None else 0.9
-    world = worlds.gridworld(
-        3, goals=[(2, 2)], slip=0.0, seed=1, discount=discount, horizon=horizon
-    )
-    mdp, length = world.mdp, horizon or 60
-    path, acts = np.array([2, 5, 8]), np.array([1, 1])
-    flagged = Demonstrations([path], [acts], [True])
-    rest = length - len(acts)
-    explicit = Demonstrations(
-        [np.r_[path, np.full(rest, 8)]] * 4, [np.r_[acts, np.full(rest, a)] for a in range(4)]
-    )
-    found = [
-        table_objective(mdp, shown_by(mdp, demos, "dual"), world.reward)
-        for demos in (flagged, explicit)
-    ]
+    world, *both = ended_twice(horizon)
+    mdp = world.mdp
+    found = [table_objective(mdp, shown_by(mdp, demos, "dual"), world.reward) for demos in both]
     assert found[0].value == pytest.approx(found[1].value, abs=1e-12)
     np.testing.assert_allclose(found[0].gradient, found[1].gradient, atol=1e-12)
 

@@ -146,7 +146,8 @@ def gail(
         checkpoint: a file; written after each iteration, and gone on from when it exists and is of
             a run with the same settings, environment and demonstrations.  The episodes that are
             going on are played again then, which needs an environment that its seed determines.
-        callback: called with an :class:`Iteration` after each iteration; it may raise to stop.
+        callback: called with an :class:`Iteration` after each iteration; it may raise to stop.  It
+            must not step or reset ``env``, whose copies are in the midst of their episodes.
         progress: show a progress bar (needs tqdm).
 
     Returns:
