@@ -57,7 +57,16 @@ TUNING, FRESH = (100, 101), (0, 1, 2, 3, 4)
 EXAMPLES, BATCH, RATE, WIDTH, EMBEDDED = 1_000, 100, 3e-3, 96, 32
 MARKS = (400, 800, 1_600, 3_200)
 TEMPERATURES = (0.3, 0.45, 0.6, 0.8, 1.0, 1.25)
-KEPT = ("entropy", "valid", "novel", "copied", "forward_kl", "total_variation", "distinct")
+KEPT = (
+    "entropy",
+    "valid",
+    "novel",
+    "copied",
+    "forward_kl",
+    "reverse_kl",
+    "total_variation",
+    "distinct",
+)
 VERSIONS = {"torch": version("torch")}
 Record = dict[str, Any]
 

@@ -78,7 +78,9 @@ class Language:
         asked = rng.integers(len(self.prompts), size=n)
         sums = self.chances.cumsum(axis=1)
         points = rng.random(n) * sums[asked, -1]
-        found = [np.searchsorted(sums[p], u, side="right") for p, u in zip(asked, points, strict=True)]
+        found = [
+            np.searchsorted(sums[p], u, side="right") for p, u in zip(asked, points, strict=True)
+        ]
         return asked.astype(np.int64), np.array(found, dtype=np.int64)
 
     def texts(self, asked: ArrayLike, strings: ArrayLike) -> Tokens:
@@ -144,7 +146,11 @@ def sums(*, zipf: float = 0.0, seed: int = 0) -> Language:
     digits, signs = np.arange(1, 11), np.array([11, 12])
     choices = (digits, signs, digits, signs, digits, signs, digits)
     strings = np.array(list(product(*choices)))
-    values = strings[:, 0] - 1 + (np.where(strings[:, 1::2] == 11, 1, -1) * (strings[:, 2::2] - 1)).sum(axis=1)
+    values = (
+        strings[:, 0]
+        - 1
+        + (np.where(strings[:, 1::2] == 11, 1, -1) * (strings[:, 2::2] - 1)).sum(axis=1)
+    )
     chances = np.zeros((len(TARGETS), len(strings)))
     for row, target in zip(chances, TARGETS, strict=True):
         places = np.flatnonzero(values == target)
@@ -168,7 +174,9 @@ def variable_memory(*, seed: int = 0) -> Language:
     rng = np.random.default_rng(check_whole_seed(seed))
     short, long = (_tables(rng, shape) for shape in ((), (LETTERS,)))
     remembers = np.arange(LETTERS) % 2 == 0
-    table = np.where(remembers[None, :, None], long, short[None])  # of the letter, and the one before
+    table = np.where(
+        remembers[None, :, None], long, short[None]
+    )  # of the letter, and the one before
     grid = np.indices((LETTERS,) * LENGTH).reshape(LENGTH, -1)
     chances = np.empty((OPENINGS, grid.shape[1]))
     for opening in range(OPENINGS):
@@ -200,7 +208,9 @@ DRAWS = 100
 ROUNDING = 1e-6  # of sums of chances
 
 
-def judge(language: Language, log_chances: ArrayLike, seen: ArrayLike | None = None) -> dict[str, float]:
+def judge(
+    language: Language, log_chances: ArrayLike, seen: ArrayLike | None = None
+) -> dict[str, float]:
     r"""How a distribution over strings differs from a language's own; all exact, none sampled.
 
     Args:
@@ -223,7 +233,9 @@ def judge(language: Language, log_chances: ArrayLike, seen: ArrayLike | None = N
     log_q = check_shape("log_chances", log_chances, p.shape)
     q = np.exp(log_q)
     if not (q.sum(axis=1) < 1.0 + ROUNDING).all():
-        raise ValueError(f"log_chances have chances that sum to {q.sum(axis=1)}; expected 1 at most")
+        raise ValueError(
+            f"log_chances have chances that sum to {q.sum(axis=1)}; expected 1 at most"
+        )
     rest = np.maximum(1.0 - q.sum(axis=1), 0.0)
     flags = check_flags("seen", False if seen is None else np.ravel(seen), p.size)
     known = flags.reshape(p.shape) & right
