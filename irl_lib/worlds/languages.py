@@ -205,7 +205,7 @@ def entropies(chances: ArrayLike) -> Array:
 
 
 DRAWS = 100
-ROUNDING = 1e-6  # of sums of chances
+ROUNDING = 1e-4  # of sums of chances from logits of 32 bits, over a hundred thousand strings
 
 
 def judge(
