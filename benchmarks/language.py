@@ -46,14 +46,33 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
     "weight decay": (0.1, 0.3, 1.0, 2.0, 4.0),
     "label smoothing": (0.03, 0.1, 0.3),
     "entropy bonus": (0.05, 0.15, 0.4),
-    "focal": (0.5, 1.0, 2.0),
+    "focal": (1.0, 2.0),
     "gem": (0.5, 0.7, 0.9),
-    "iq": (0.03, 0.1, 0.3, 1.0, 3.0),
-    "variance": (0.03, 0.1, 0.3, 1.0, 3.0),
+    "iq": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+    "variance": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 }
-CHOSEN: dict[str, dict[str, tuple[float, ...]]] = {}
+"""Of ``equal``."""
+FEW: dict[str, tuple[float, ...]] = {
+    "maximum likelihood": (0.0,),
+    "weight decay": (0.1, 0.3, 1.0),
+    "iq": (0.03, 0.1, 0.3, 1.0),
+    "variance": (0.1, 0.3, 1.0),
+}
+"""Of the other languages."""
+CHOSEN: dict[str, dict[str, tuple[float, ...]]] = {
+    "equal": {
+        "maximum likelihood": (0.0,),
+        "weight decay": (1.0,),
+        "label smoothing": (0.03,),
+        "entropy bonus": (0.05,),
+        "focal": (1.0,),
+        "gem": (0.5, 0.9),
+        "iq": (3.0,),
+        "variance": (3.0,),
+    }
+}
 """Of each language and loss, the strengths that were best on ``TUNING``, for either question."""
-TUNING, FRESH = (100, 101), (0, 1, 2, 3, 4)
+TUNING, FRESH = (100,), (0, 1, 2, 3, 4)
 EXAMPLES, BATCH, RATE, WIDTH, EMBEDDED = 1_000, 100, 3e-3, 96, 32
 MARKS = (400, 800, 1_600, 3_200)
 TEMPERATURES = (0.3, 0.45, 0.6, 0.8, 1.0, 1.25)
@@ -73,21 +92,19 @@ Record = dict[str, Any]
 
 def cells() -> list[Record]:
     """One for each training: with all strengths, and with those that were chosen."""
-    every = [
+    return [
         {"language": name, "loss": loss, "strength": strength, "seed": seed}
         for name in LANGUAGES
-        for seed in TUNING
-        for loss, strengths in STRENGTHS.items()
-        for strength in strengths
-    ]
-    few = [
-        {"language": name, "loss": loss, "strength": strength, "seed": seed}
-        for name, losses in CHOSEN.items()
-        for seed in FRESH
+        for seeds, losses in ((TUNING, tried(name)), (FRESH, CHOSEN.get(name, {})))
+        for seed in seeds
         for loss, strengths in losses.items()
         for strength in strengths
     ]
-    return every + few
+
+
+def tried(language: str) -> dict[str, tuple[float, ...]]:
+    """The strengths of each loss that are run on ``TUNING``."""
+    return STRENGTHS if language == "equal" else FEW
 
 
 def run_cell(language: str, loss: str, strength: float, seed: int) -> Record:
@@ -158,7 +175,7 @@ class Recurrent(nn.Module):
 
 
 class Reader:
-    """Logits for texts that go on from those of the call before, so that each token is read once."""
+    """Logits for texts that go on from those of the call before, each token read once."""
 
     def __init__(self, model: Recurrent) -> None:
         self.model, self.state = model, torch.zeros(1, 1, WIDTH)
@@ -179,7 +196,7 @@ class Reader:
 
 
 def of_shown(logits: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-    """``(B, T - 1, tokens)`` and ``(B, T - 1)``: log-probabilities, of all and of what came next."""
+    """``(B, T - 1, tokens)`` and ``(B, T - 1)``: log-probabilities, of all and of the next."""
     all_log = torch.log_softmax(logits[:, :-1], dim=-1)
     return all_log, all_log.gather(-1, texts[:, 1:, None])[..., 0]
 
@@ -244,5 +261,115 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 }
 
 
+# --- the table ----------------------------------------------------------------------------------
+
+COLUMNS = {
+    "language": "language",
+    "loss": "loss",
+    "strength": "strength",
+    "mark": "steps of training",
+    "seeds": "seeds",
+    "valid": "right answers, at the entropy of the truth",
+    "novel": "of what was not trained on",
+    "novel_least": "the least of the seeds",
+    "ahead": "ahead of maximum likelihood in",
+    "kl_strength": "strength that is nearest to the truth",
+    "kl_mark": "steps of training, then",
+    "temperature": "temperature, then",
+    "kl": "divergence from the truth, in nats",
+    "kl_most": "the most of the seeds",
+    "kl_nearer": "nearer than maximum likelihood in",
+}
+COLUMN = {name: i + 2 for i, name in enumerate(KEPT)}  # after mark and temperature
+
+
+def at_entropy(rows: list[list[float]], entropy: float, name: str) -> float | None:
+    """What the temperatures of one model give between them at an entropy, if they reach it."""
+    ordered = np.array(sorted(rows, key=lambda row: row[COLUMN["entropy"]]))
+    seen = ordered[:, COLUMN["entropy"]]
+    if not seen[0] <= entropy <= seen[-1]:
+        return None
+    return float(np.interp(entropy, seen, ordered[:, COLUMN[name]]))
+
+
+def of_mark(result: Record, mark: float) -> list[list[float]]:
+    """The rows of one state of training."""
+    return [row for row in result["rows"] if row[0] == mark]
+
+
+def chosen(finished: list[tuple[Record, Record]], entropy: float) -> tuple[Any, Any]:
+    """On the seeds ``TUNING`` of one language and loss, what is best for either question.
+
+    Returns:
+        strength and mark with the most novel right answers at the entropy, or None where none
+        reaches it; strength, mark and temperature with the least divergence.
+    """
+    scores: dict[Any, list[float | None]] = {}
+    gaps: dict[Any, list[float]] = {}
+    for cell, result in finished:
+        for mark in MARKS:
+            rows, key = of_mark(result, mark), (cell["strength"], mark)
+            scores.setdefault(key, []).append(at_entropy(rows, entropy, "novel"))
+            for row in rows:
+                gaps.setdefault((*key, row[1]), []).append(row[COLUMN["forward_kl"]])
+    whole = {key: np.mean(x) for key, x in scores.items() if None not in x}  # type: ignore[arg-type]
+    best = max(whole, key=lambda key: whole[key]) if whole else None
+    return best, min(gaps, key=lambda key: np.mean(gaps[key]))
+
+
 def summary(finished: list[tuple[Record, Record]]) -> list[Record]:
-    return [{"n": len(finished)}]
+    """A row for each language and loss, of the seeds ``FRESH``."""
+    rows: list[Record] = []
+    for language in LANGUAGES:
+        mine = [each for each in finished if each[0]["language"] == language]
+        first: Record = {}
+        for loss in STRENGTHS:
+            pairs = [each for each in mine if each[0]["loss"] == loss]
+            if {each[0]["seed"] for each in pairs} >= {*TUNING, *FRESH}:
+                found = reported(language, pairs)
+                first = first or found
+                rows.append({"language": language, "loss": loss} | row(found, first))
+    return rows
+
+
+def reported(language: str, pairs: list[tuple[Record, Record]]) -> Record:
+    """Of one loss: what was chosen, and what it came to on each fresh seed."""
+    entropy = LANGUAGES[language]().entropy()
+    best, near = chosen([each for each in pairs if each[0]["seed"] in TUNING], entropy)
+    found: Record = {"best": best, "near": near, "novel": {}, "valid": {}, "kl": {}}
+    for cell, result in pairs:
+        seed = cell["seed"]
+        if seed not in FRESH:
+            continue
+        if best is not None and cell["strength"] == best[0]:
+            for name in ("novel", "valid"):
+                found[name][seed] = at_entropy(of_mark(result, best[1]), entropy, name)
+        if cell["strength"] == near[0]:
+            rows = [each for each in of_mark(result, near[1]) if each[1] == near[2]]
+            found["kl"][seed] = rows[0][COLUMN["forward_kl"]]
+    return found
+
+
+def row(found: Record, first: Record) -> Record:
+    """Means over fresh seeds; and in how many of them a loss is ahead of the first one."""
+    kl, novel = found["kl"], {k: x for k, x in found["novel"].items() if x is not None}
+    made: Record = {
+        "seeds": len(kl),
+        "kl_strength": found["near"][0],
+        "kl_mark": found["near"][1],
+        "temperature": found["near"][2],
+        "kl": float(np.mean(list(kl.values()))),
+        "kl_most": float(max(kl.values())),
+    }
+    if novel:
+        made |= {
+            "strength": found["best"][0],
+            "mark": found["best"][1],
+            "valid": float(np.mean([found["valid"][k] for k in novel])),
+            "novel": float(np.mean(list(novel.values()))),
+            "novel_least": float(min(novel.values())),
+        }
+    if found is not first:
+        made["kl_nearer"] = sum(kl[k] < first["kl"][k] for k in kl)
+        made["ahead"] = sum(x > (first["novel"][k] or 0.0) for k, x in novel.items())
+    return made

@@ -8,7 +8,7 @@ product over positions, and every distance to the truth is a sum, without sampli
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -21,6 +21,7 @@ from irl_lib.support.checks import (
     check_array,
     check_count,
     check_flags,
+    check_indices,
     check_real,
     check_rng,
     check_shape,
@@ -31,6 +32,8 @@ Tokens = NDArray[np.int64]
 TARGETS = tuple(range(10))
 LETTERS, LENGTH, OPENINGS = 5, 7, 4  # of the language with a memory
 END = 0
+DRAWS = 100  # of which the distinct right answers are counted
+ROUNDING = 1e-4  # of sums of a hundred thousand chances, from logits of 32 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,11 @@ class Language:
     chances: Array
     """``(P, N)``: of each string after each prompt; a string of chance 0 is wrong there."""
 
+    def __post_init__(self) -> None:
+        off = np.abs(np.sum(self.chances, axis=1) - 1.0)
+        if not (off < ROUNDING).all() or np.min(self.chances) < 0.0:
+            raise ValueError("rows of chances have to be distributions: >= 0, and with the sum 1")
+
     @cached_property
     def strings(self) -> Tokens:
         """``(N, T)``: all of them, the last position changing fastest."""
@@ -62,6 +70,20 @@ class Language:
     def entropy(self) -> float:
         """Of answers, in nats: the mean over prompts."""
         return float(entropies(self.chances).mean())
+
+    def only(self, which: ArrayLike) -> Language:
+        """The same language with some of its prompts.
+
+        Args:
+            which: their indices.
+
+        Raises:
+            ValueError: for an index that is none.
+        """
+        kept = check_indices("which", which)
+        if not kept.size or kept.max() >= len(self.prompts):
+            raise ValueError(f"which is {which!r}; expected indices of {len(self.prompts)} prompts")
+        return replace(self, prompts=self.prompts[kept], chances=self.chances[kept])
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[Tokens, Tokens]:
         """Which prompts were drawn, all alike, and which string answers each: ``(n,)`` indices.
@@ -84,9 +106,23 @@ class Language:
         return asked.astype(np.int64), np.array(found, dtype=np.int64)
 
     def texts(self, asked: ArrayLike, strings: ArrayLike) -> Tokens:
-        """``(n, T + 2)``: prompt, string and end of each pair of indices, as tokens."""
-        prompts = self.prompts[np.asarray(asked)][:, None]
-        return np.hstack([prompts, self.strings[np.asarray(strings)], np.full_like(prompts, END)])
+        """``(n, T + 2)``: prompt, string and end of each pair of indices, as tokens.
+
+        Raises:
+            ValueError: naming indices that are none.
+        """
+        rows = []
+        for name, value, of in (("asked", asked, self.prompts), ("strings", strings, self.strings)):
+            index = check_indices(name, value)
+            if index.size and index.max() >= len(of):
+                raise ValueError(f"{name} are {value!r}; expected indices below {len(of)}")
+            rows.append(of[index])
+        prompts = rows[0][:, None]
+        if len(rows[0]) != len(rows[1]):
+            raise ValueError(
+                f"strings has {len(rows[1])} entries; expected {len(prompts)}, as asked"
+            )
+        return np.hstack([prompts, rows[1], np.full_like(prompts, END)])
 
     def log_chances(
         self, logits_of: Callable[[Tokens], ArrayLike], temperatures: Sequence[float] = (1.0,)
@@ -100,12 +136,14 @@ class Language:
             temperatures: by which logits are divided.
 
         Returns:
-            ``(K, P, N)``: logarithms, in the precision of the logits.  Chances need not sum to 1: what is missing goes to what is
-            no string of the language.
+            ``(K, P, N)``: logarithms, in the precision of the logits.  Chances need not sum to 1:
+            what is missing goes to what is no string of the language.
 
         Raises:
-            ValueError: where a logit is not a number.
+            ValueError: naming a bad argument; where a logit is not finite.
         """
+        for each in temperatures:
+            check_real("temperatures", each, 0.0, open_end=True)
         texts, total = self.prompts[:, None], np.zeros((len(temperatures), len(self.prompts), 1))
         for tokens in self.choices:
             logits = np.asarray(logits_of(texts))
@@ -202,10 +240,6 @@ def entropies(chances: ArrayLike) -> Array:
     """In nats, over the last axis."""
     p = np.asarray(chances, dtype=np.float64)
     return np.asarray(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=-1))
-
-
-DRAWS = 100
-ROUNDING = 1e-4  # of sums of chances from logits of 32 bits, over a hundred thousand strings
 
 
 def judge(
