@@ -140,7 +140,7 @@ def _filling(tokenizer: Any) -> int:
 
 
 def _arguments(settings: Settings, folder: Path) -> TrainingArguments:
-    half = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    accelerated = getattr(torch, "accelerator", torch.cuda).is_available()
     return TrainingArguments(
         str(folder),
         num_train_epochs=settings.epochs,
@@ -148,8 +148,9 @@ def _arguments(settings: Settings, folder: Path) -> TrainingArguments:
         gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate,
         seed=settings.seed,
-        bf16=half,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        use_cpu=not accelerated,  # else several processes would each train a model of their own
+        dataloader_pin_memory=accelerated,
         average_tokens_across_devices=True,
         logging_steps=10,
         save_steps=settings.checkpoint_every,
