@@ -371,3 +371,10 @@ def test_what_is_wrong_is_named(change: dict[str, object], message: str) -> None
     right: dict[str, object] = {"logits": logits, "labels": labels, "weight": 0.3, "end": END}
     with pytest.raises(ValueError, match=message):
         language.iq_language_loss(**(right | change))  # type: ignore[arg-type]
+
+
+def test_rewards_that_are_not_finite_are_refused() -> None:
+    logits, labels = batch()
+    logits[0, 1, 3] = -torch.inf  # of a token that came
+    with pytest.raises(ValueError, match="logits have rewards that are not finite"):
+        language.implied_return(logits, labels, end=END)

@@ -25,6 +25,9 @@ from irl_lib.language.trainer import IQTrainer  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 END = 256
 
+# What older versions of transformers say of two checkpoints within a second.
+pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable:UserWarning")
+
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:

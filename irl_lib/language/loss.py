@@ -126,12 +126,14 @@ def implied_rewards(
         discount: :math:`\gamma`.
 
     Raises:
-        ValueError: naming a bad argument.
+        ValueError: naming a bad argument; also for logits with which a reward is not finite.
 
     Implements: eq-inverse-bellman
     """
     found = _tokens(logits, labels, end, discount)
     reward = found.reward.masked_fill(~found.shown, 0.0)
+    if not torch.isfinite(reward).all():
+        raise ValueError("logits have rewards that are not finite; expected finite numbers")
     return torch.nn.functional.pad(reward, (1, 0))
 
 
