@@ -17,6 +17,7 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 import tiny_models  # noqa: E402
+from benchmarks import language_step  # noqa: E402
 from irl_lib import language  # noqa: E402
 from irl_lib.language import data  # noqa: E402
 from irl_lib.language.__main__ import main  # noqa: E402
@@ -366,3 +367,17 @@ def test_two_processes_are_one_with_batches_twice_as_large(tmp_path: Path) -> No
         assert rows[0][term] == pytest.approx(rows[1][term], rel=1e-4)
     assert float((ends[0] - ends[1]).abs().max()) < 1e-4
     assert float((ends[0] - weights(load(tmp_path / "base"))).abs().max()) > 1e-3
+
+
+# --- what a step costs ----------------------------------------------------------------------------
+
+
+def test_the_benchmark_of_a_step_compares_the_same_step() -> None:
+    (row,) = language_step.run(sizes=((9, 8, 1, 2, 8),), pairs=4)
+    assert row["weights"] == 2 * 9 * 8 + 4 * 8 * 8 + 3 * 8 * 32 + 3 * 8
+    assert row["tokens"] == 16
+    assert 0.0 < row["quarter"] <= row["ratio"] <= row["three_quarters"]
+    taken: list[int] = []
+    times = language_step.in_turns(lambda: taken.append(0), lambda: taken.append(1), 3)
+    assert taken[6:] == [0, 1, 1, 0, 0, 1]
+    assert times.shape == (3, 2)
