@@ -33,6 +33,7 @@ gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("cvxpy")
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("matplotlib")
+pytest.importorskip("transformers")
 
 MODULES = (
     "adversarial",
@@ -41,6 +42,7 @@ MODULES = (
     "guided_cost",
     "importance",
     "iq_learn",
+    "language",
     "max_ent",
     "max_margin",
     "mdp",
@@ -58,6 +60,7 @@ MODULES = (
     "worlds.environments",
     "worlds.grids",
     "worlds.lands",
+    "worlds.languages",
     "worlds.lattice",
     "worlds.mazes",
     "worlds.objects",
@@ -114,7 +117,8 @@ INNER = {
     "worlds.Terrain.features",
 }
 
-ELSEWHERE = ("routes.", "worlds.RoadNetwork.")  # whose tests have what they refuse
+# Whose own tests have what they refuse.
+ELSEWHERE = ("language.IQTrainer", "routes.", "worlds.RoadNetwork.")
 
 ALLOWED = {
     ("plotting.figures.heatmap", "values", "a nan in it"),  # which stays blank
@@ -146,6 +150,7 @@ def calls() -> dict[str, Call]:
         demonstrations,
         guided_cost,
         iq_learn,
+        language,
         max_ent,
         max_margin,
         mdp,
@@ -158,6 +163,7 @@ def calls() -> dict[str, Call]:
     from irl_lib.guided_cost import weights as importance
     from irl_lib.support import files
     from irl_lib.training import timed_policies
+    from irl_lib.worlds import languages
 
     world = worlds.chain(4, horizon=3)
     model, phi, reward = world.mdp, world.features, world.reward
@@ -181,6 +187,7 @@ def calls() -> dict[str, Call]:
     wide_net = networks.PolicyNet(2, 0, action_size=1)
     map_net = networks.MapRewardNet(2, (2, 2), 0, hidden=(3,))
     land, town = worlds.terrain(16), worlds.roads(size=60)
+    letters = worlds.variable_memory()
     rng = np.random.default_rng(0)
     axes = plotting.figure(width=2.0)[1]
     square = worlds.gridworld(2)
@@ -247,6 +254,12 @@ def calls() -> dict[str, Call]:
     }
     soft = iq_learn.iq_learn(**stepped)
     timed = iq_learn.timed_occupancy(model, pi)
+    said = {
+        "logits": torch.zeros(2, 4, 3),
+        "labels": torch.tensor([[-100, 1, 2, 0], [-100, -100, 1, 0]]),
+        "end": 0,
+        "discount": 0.9,
+    }
     in_any = {"mdp": model, "shown": timed, "cost": iq_learn.price(model, 0.1, timed)}
     return {
         "behavior_cloning.clone": Call(
@@ -403,6 +416,11 @@ def calls() -> dict[str, Call]:
                 "progress": False,
             },
         ),
+        "language.iq_language_loss": Call(
+            language.iq_language_loss, said | {"weight": 0.1, "num_items_in_batch": 5}
+        ),
+        "language.implied_rewards": Call(language.implied_rewards, said),
+        "language.implied_return": Call(language.implied_return, said),
         "max_ent.objective": Call(
             max_ent.objective,
             {
@@ -727,6 +745,35 @@ def calls() -> dict[str, Call]:
                 "weights": [1.0, 2.0],
             },
         ),
+        "worlds.languages.Language": Call(
+            languages.Language,
+            {
+                "vocabulary": ("", "a", "b"),
+                "prompts": np.array([2]),
+                "choices": (np.array([1, 2]),),
+                "chances": np.array([[0.5, 0.5]]),
+            },
+        ),
+        "worlds.languages.Language.entropy": Call(letters.entropy, {}),
+        "worlds.languages.Language.log_chances": Call(
+            letters.log_chances,
+            {"logits_of": lambda texts: np.zeros((len(texts), 10)), "temperatures": (0.5, 1.0)},
+        ),
+        "worlds.languages.Language.only": Call(letters.only, {"which": [1]}),
+        "worlds.languages.Language.read": Call(letters.read, {"tokens": [1, 0]}),
+        "worlds.languages.Language.sample": Call(letters.sample, {"n": 2, "rng": rng}),
+        "worlds.languages.Language.texts": Call(letters.texts, {"asked": [1], "strings": [0]}),
+        "worlds.languages.entropies": Call(languages.entropies, {"chances": [[0.5, 0.5]]}),
+        "worlds.languages.judge": Call(
+            languages.judge,
+            {
+                "language": letters,
+                "log_chances": np.full(letters.chances.shape, -20.0),
+                "seen": letters.right,
+            },
+        ),
+        "worlds.languages.sums": Call(worlds.sums, {"zipf": 1.0, "seed": 0}),
+        "worlds.languages.variable_memory": Call(worlds.variable_memory, {"seed": 0}),
         "worlds.lattice.Lattice": Call(
             worlds.Lattice, {"low": [0.0], "high": [1.0], "cells": [2], "periodic": [False]}
         ),

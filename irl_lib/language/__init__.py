@@ -9,7 +9,14 @@ A language model's logits are a Q function of the text so far, so that maximum l
 price on implied rewards with which the lecture ends, at no cost: nothing is sampled, and there is
 no other network.
 
-- :mod:`irl_lib.language.loss`: the objective, and the rewards that a model implies.
+- :mod:`irl_lib.language.loss`: the objective, and the rewards that a model implies;
+- :mod:`irl_lib.language.trainer`: :class:`IQTrainer`, transformers' training loop with it;
+- :mod:`irl_lib.language.data`: pairs of a prompt and a response, from a file to batches;
+- :mod:`irl_lib.language.fine_tuning`: what the command does.
+
+The command fine-tunes a causal model on a file of pairs, with maximum likelihood at weight 0::
+
+    python -m irl_lib.language --model NAME_OR_PATH --data FILE.jsonl --weight 0.1 --output DIR
 
 Reference: Wulfmeier et al. (2024), Imitating language via scalable inverse reinforcement learning.
 """
@@ -21,10 +28,23 @@ from typing import TYPE_CHECKING
 from irl_lib.support.lazy import lazily
 
 if TYPE_CHECKING:
-    from irl_lib.language.loss import IGNORED, Terms, implied_return, implied_rewards
-    from irl_lib.language.loss import iq_language_loss
+    from irl_lib.language.loss import (
+        IGNORED,
+        Terms,
+        implied_return,
+        implied_rewards,
+        iq_language_loss,
+    )
+    from irl_lib.language.trainer import IQTrainer
 
-__all__ = ["IGNORED", "Terms", "implied_return", "implied_rewards", "iq_language_loss"]
+__all__ = [
+    "IGNORED",
+    "IQTrainer",
+    "Terms",
+    "implied_return",
+    "implied_rewards",
+    "iq_language_loss",
+]
 
 LOSS = "irl_lib.language.loss"
 
@@ -32,6 +52,7 @@ __getattr__ = lazily(
     __name__,
     {
         "IGNORED": LOSS,
+        "IQTrainer": "irl_lib.language.trainer",
         "Terms": LOSS,
         "implied_return": LOSS,
         "implied_rewards": LOSS,

@@ -24,10 +24,12 @@ Garg et al. (2021), IQ-Learn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 from irl_lib.support.checks import check_count, check_real, check_type
 
@@ -108,8 +110,8 @@ def iq_language_loss(
     terms = Terms(surprise.sum() / items, weight * reward.square().sum() / items)
     if not torch.isfinite(terms.loss):
         raise ValueError(
-            f"logits have a loss of {float(terms.likelihood):g}, and with weight {weight:g} of "
-            f"{float(terms.consistency):g} more; expected logits and a weight for which it is finite"
+            f"logits have a loss of {terms.likelihood.item():g}, and with weight {weight:g} "
+            f"{terms.consistency.item():g} more; expected numbers for which both are finite"
         )
     return terms
 
@@ -126,13 +128,15 @@ def implied_rewards(
         discount: :math:`\gamma`.
 
     Raises:
-        ValueError: naming a bad argument.
+        ValueError: naming a bad argument; also for logits with which a reward is not finite.
 
     Implements: eq-inverse-bellman
     """
     found = _tokens(logits, labels, end, discount)
     reward = found.reward.masked_fill(~found.shown, 0.0)
-    return torch.nn.functional.pad(reward, (1, 0))
+    if not torch.isfinite(reward).all():
+        raise ValueError("logits have rewards that are not finite; expected finite numbers")
+    return pad(reward, (1, 0))
 
 
 def implied_return(
@@ -153,7 +157,7 @@ def implied_return(
         ValueError: naming a bad argument.
     """
     reward = implied_rewards(logits, labels, end=end, discount=discount)
-    shown = torch.nn.functional.pad(labels[:, 1:] != IGNORED, (1, 0))
+    shown = pad(labels[:, 1:] != IGNORED, (1, 0))
     time = (shown.cumsum(-1) - 1).clamp(min=0)
     return (reward.new_tensor(discount) ** time * reward).sum(-1)
 
@@ -163,10 +167,35 @@ def _tokens(logits: Tensor, labels: Tensor, end: int | Sequence[int], discount: 
     check_real("discount", discount, 0.0, most=1.0)
     q_all = logits if logits.dtype == torch.float64 else logits.float()
     token, shown = labels[:, 1:], labels[:, 1:] != IGNORED
-    v = q_all.logsumexp(-1)
-    q = q_all[:, :-1].gather(-1, token.clamp(min=0).long()[..., None])[..., 0]
+    tokens = pad(token.clamp(min=0).long(), (0, 1))
+    read: tuple[Tensor, Tensor] = QAndV.apply(q_all, tokens)  # type: ignore[no-untyped-call]
+    q, v = read[0][:, :-1], read[1]
     later = v[:, 1:].masked_fill(torch.isin(token, ends), 0.0)
     return Tokens(q, v[:, :-1], q - discount * later, shown)
+
+
+class QAndV(torch.autograd.Function):
+    r""":math:`Q(s, a)` of given tokens, and :math:`V(s) = \log \sum_a \exp Q(s, a)`.
+
+    Its gradient, :math:`\pi\, \partial V` and :math:`\partial Q` in the tokens' places, takes one
+    array of the size of the logits; that of ``gather`` and ``logsumexp`` would take several.
+
+    Implements: eq-soft-value
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, T)`` each, of ``(B, T, vocabulary)`` and ``(B, T)``."""
+        ctx.save_for_backward(logits, tokens)
+        return logits.gather(-1, tokens[..., None])[..., 0], logits.logsumexp(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope_q: Tensor, slope_v: Tensor) -> tuple[Tensor, None]:
+        """The gradient in the logits."""
+        logits, tokens = ctx.saved_tensors
+        slope = logits.softmax(-1).mul_(slope_v[..., None])
+        return slope.scatter_add_(-1, tokens[..., None], slope_q[..., None]), None
 
 
 # --- at the door ----------------------------------------------------------------------------------
