@@ -763,7 +763,6 @@ def calls() -> dict[str, Call]:
         "worlds.languages.Language.read": Call(letters.read, {"tokens": [1, 0]}),
         "worlds.languages.Language.sample": Call(letters.sample, {"n": 2, "rng": rng}),
         "worlds.languages.Language.texts": Call(letters.texts, {"asked": [1], "strings": [0]}),
-        "worlds.languages.entropies": Call(languages.entropies, {"chances": [[0.5, 0.5]]}),
         "worlds.languages.judge": Call(
             languages.judge,
             {

@@ -20,11 +20,13 @@ from irl_lib.support.checks import (
     Array,
     check_array,
     check_count,
+    check_distribution,
     check_flags,
     check_indices,
     check_real,
     check_rng,
     check_shape,
+    check_type,
     check_whole_seed,
 )
 
@@ -41,6 +43,9 @@ class Language:
     """P prompts of one token each, and N strings of T tokens, each followed by an end token.
 
     Token 0 is the end.
+
+    Raises:
+        ValueError: naming a bad field.
     """
 
     vocabulary: tuple[str, ...]
@@ -53,9 +58,16 @@ class Language:
     """``(P, N)``: of each string after each prompt; a string of chance 0 is wrong there."""
 
     def __post_init__(self) -> None:
-        off = np.abs(np.sum(self.chances, axis=1) - 1.0)
-        if not (off < ROUNDING).all() or np.min(self.chances) < 0.0:
-            raise ValueError("rows of chances have to be distributions: >= 0, and with the sum 1")
+        names = self.vocabulary
+        if not isinstance(names, tuple) or not all(isinstance(each, str) for each in names):
+            raise ValueError(f"vocabulary is {names!r}; expected a tuple of texts")
+        _tokens("prompts", self.prompts, len(names))
+        if not isinstance(self.choices, tuple) or not self.choices:
+            raise ValueError(f"choices is {self.choices!r}; expected a tuple of arrays")
+        for each in self.choices:
+            _tokens("choices", each, len(names))
+        n = int(np.prod([len(each) for each in self.choices]))
+        check_distribution("chances", self.chances, (len(self.prompts), n))
 
     @cached_property
     def strings(self) -> Tokens:
@@ -69,7 +81,7 @@ class Language:
 
     def entropy(self) -> float:
         """Of answers, in nats: the mean over prompts."""
-        return float(entropies(self.chances).mean())
+        return float(_entropies(self.chances).mean())
 
     def only(self, which: ArrayLike) -> Language:
         """The same language with some of its prompts.
@@ -80,9 +92,7 @@ class Language:
         Raises:
             ValueError: for an index that is none.
         """
-        kept = check_indices("which", which)
-        if not kept.size or kept.max() >= len(self.prompts):
-            raise ValueError(f"which is {which!r}; expected indices of {len(self.prompts)} prompts")
+        kept = _tokens("which", which, len(self.prompts))
         return replace(self, prompts=self.prompts[kept], chances=self.chances[kept])
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[Tokens, Tokens]:
@@ -113,10 +123,7 @@ class Language:
         """
         rows = []
         for name, value, of in (("asked", asked, self.prompts), ("strings", strings, self.strings)):
-            index = check_indices(name, value)
-            if index.size and index.max() >= len(of):
-                raise ValueError(f"{name} are {value!r}; expected indices below {len(of)}")
-            rows.append(of[index])
+            rows.append(of[_tokens(name, value, len(of))])
         prompts = rows[0][:, None]
         if len(rows[0]) != len(rows[1]):
             raise ValueError(
@@ -142,6 +149,10 @@ class Language:
         Raises:
             ValueError: naming a bad argument; where a logit is not finite.
         """
+        if not callable(logits_of):
+            raise ValueError(f"logits_of is {logits_of!r}; expected a function")
+        if not isinstance(temperatures, Sequence) or not temperatures:
+            raise ValueError(f"temperatures is {temperatures!r}; expected a list of numbers > 0")
         for each in temperatures:
             check_real("temperatures", each, 0.0, open_end=True)
         texts, total = self.prompts[:, None], np.zeros((len(temperatures), len(self.prompts), 1))
@@ -156,9 +167,13 @@ class Language:
         return total
 
     def read(self, tokens: ArrayLike) -> str:
-        """Tokens as they look, up to the end."""
+        """Tokens ``(n,)`` as they look, up to the end.
+
+        Raises:
+            ValueError: for a token that is none.
+        """
         shown = []
-        for token in np.asarray(tokens).tolist():
+        for token in _tokens("tokens", tokens, len(self.vocabulary)).tolist():
             if token == END:
                 break
             shown.append(self.vocabulary[token])
@@ -236,10 +251,17 @@ def _tables(rng: np.random.Generator, shape: Sequence[int]) -> Array:
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
-def entropies(chances: ArrayLike) -> Array:
+def _entropies(p: Array) -> Array:
     """In nats, over the last axis."""
-    p = np.asarray(chances, dtype=np.float64)
     return np.asarray(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=-1))
+
+
+def _tokens(name: str, value: ArrayLike, n: int) -> Tokens:
+    """At least one index, all of them below n."""
+    index = check_indices(name, value)
+    if not index.size or index.max() >= n:
+        raise ValueError(f"{name} is {value!r}; expected whole numbers below {n}")
+    return index
 
 
 def judge(
@@ -263,7 +285,7 @@ def judge(
     Raises:
         ValueError: naming a bad argument.
     """
-    p, right = language.chances, language.right
+    p, right = check_type("language", language, Language).chances, language.right
     log_q = check_shape("log_chances", log_chances, p.shape)
     q = np.exp(log_q)
     if not (q.sum(axis=1) < 1.0 + ROUNDING).all():
@@ -276,7 +298,7 @@ def judge(
     valid, copied = (q * right).sum(axis=1), (q * known).sum(axis=1)
     ratio = np.where(right, log_q - np.log(np.where(right, p, 1.0)), 0.0)
     found = {
-        "entropy": entropies(q) + entropies(rest[:, None]),
+        "entropy": _entropies(q) + _entropies(rest[:, None]),
         "valid": valid,
         "copied": copied,
         "novel": (valid - copied) / (1.0 - copied),
