@@ -2,8 +2,8 @@ r"""The lecture's objective in a policy and its values, on the tokens of languag
 
 A state is the text so far, an action is the next token, and the next state is the text with that
 token: the sampled next state is the only one there is.  A model's logits are a Q function, with
-:math:`V(s) = \log \sum_a \exp Q(s, a)` and :math:`\log \pi = Q - V`.  What is minimised is the mean,
-over the tokens of the responses, of
+:math:`V(s) = \log \sum_a \exp Q(s, a)` and :math:`\log \pi = Q - V`.  What is minimised is the
+mean, over the tokens of the responses, of
 
 .. math::
     - \log \pi(a_t \mid s_t) + \lambda\, r_t^2, \qquad

@@ -65,7 +65,7 @@ class IQTrainer(Trainer):
         labels: Tensor,
         num_items_in_batch: int | Tensor | None = None,
     ) -> Tensor:
-        """The loss of a model's output; where a batch has several parts, this part's share of it."""
+        """The loss of a model's output; of a batch in parts, this part's share of it."""
         model: Any = self.model
         step = self.state.global_step + self.is_in_train
         try:
