@@ -3,7 +3,8 @@
 The floors of the package, each standing only on those below it::
 
     6  plotting          figures (the only room that imports matplotlib)
-    5  behavior_cloning, max_margin, max_ent, guided_cost, adversarial, iq_learn, routes
+    5  behavior_cloning, max_margin, max_ent, guided_cost, adversarial, iq_learn,
+                         language, routes
                          the systems of the lecture; none knows another
     4  training          what several systems train with
     3  metrics           how far two rewards or policies are
@@ -29,6 +30,7 @@ from irl_lib import (
     demonstrations,
     guided_cost,
     iq_learn,
+    language,
     max_ent,
     max_margin,
     mdp,
@@ -60,6 +62,7 @@ __all__ = [
     "demonstrations",
     "guided_cost",
     "iq_learn",
+    "language",
     "max_ent",
     "max_margin",
     "mdp",

@@ -10,6 +10,9 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Nothing is asked of a hub of models; transformers reads this once, when it is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 # The same examples at every run, and no deadline: a machine's pauses say nothing of the code.
 settings.register_profile("book", derandomize=True, deadline=None, print_blob=True)
 # New examples at every run; what failed once is kept and tried again first.

@@ -33,6 +33,7 @@ gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("cvxpy")
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("matplotlib")
+pytest.importorskip("transformers")
 
 MODULES = (
     "adversarial",
@@ -41,6 +42,7 @@ MODULES = (
     "guided_cost",
     "importance",
     "iq_learn",
+    "language",
     "max_ent",
     "max_margin",
     "mdp",
@@ -114,7 +116,8 @@ INNER = {
     "worlds.Terrain.features",
 }
 
-ELSEWHERE = ("routes.", "worlds.RoadNetwork.")  # whose tests have what they refuse
+# Whose own tests have what they refuse.
+ELSEWHERE = ("language.IQTrainer", "routes.", "worlds.RoadNetwork.")
 
 ALLOWED = {
     ("plotting.figures.heatmap", "values", "a nan in it"),  # which stays blank
@@ -146,6 +149,7 @@ def calls() -> dict[str, Call]:
         demonstrations,
         guided_cost,
         iq_learn,
+        language,
         max_ent,
         max_margin,
         mdp,
@@ -247,6 +251,12 @@ def calls() -> dict[str, Call]:
     }
     soft = iq_learn.iq_learn(**stepped)
     timed = iq_learn.timed_occupancy(model, pi)
+    said = {
+        "logits": torch.zeros(2, 4, 3),
+        "labels": torch.tensor([[-100, 1, 2, 0], [-100, -100, 1, 0]]),
+        "end": 0,
+        "discount": 0.9,
+    }
     in_any = {"mdp": model, "shown": timed, "cost": iq_learn.price(model, 0.1, timed)}
     return {
         "behavior_cloning.clone": Call(
@@ -403,6 +413,11 @@ def calls() -> dict[str, Call]:
                 "progress": False,
             },
         ),
+        "language.iq_language_loss": Call(
+            language.iq_language_loss, said | {"weight": 0.1, "num_items_in_batch": 5}
+        ),
+        "language.implied_rewards": Call(language.implied_rewards, said),
+        "language.implied_return": Call(language.implied_return, said),
         "max_ent.objective": Call(
             max_ent.objective,
             {

@@ -21,6 +21,7 @@ FLOORS = (
         "behavior_cloning",
         "guided_cost",
         "iq_learn",
+        "language",
         "max_ent",
         "max_margin",
         "routes",

@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-EXTRAS = {"torch": "torch", "stable_baselines3": "rl", "gymnasium": "gym", "matplotlib": "plot"}
+EXTRAS = {
+    "torch": "torch",
+    "stable_baselines3": "rl",
+    "gymnasium": "gym",
+    "matplotlib": "plot",
+    "transformers": "language",
+    "accelerate": "language",
+}
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:

@@ -56,6 +56,8 @@ BLOCKED = (
     "gymnasium",
     "minari",
     "stable_baselines3",
+    "transformers",
+    "accelerate",
     "joblib",
     "dask",
 )
@@ -364,6 +366,7 @@ def test_the_wheel_needs_numpy_and_scipy_alone(wheel: Path) -> None:
         ("behavior_cloning.clone_network", "torch"),
         ("guided_cost.guided_cost_learning", "torch"),
         ("adversarial.gail", "torch"),
+        ("language.iq_language_loss", "torch"),
         ("worlds.cartpole", "gym"),
     ],
 )
@@ -384,6 +387,16 @@ def test_a_missing_optimiser_of_policies_is_named(wheel: Path, name: str) -> Non
         "except ImportError as error: print(error)"
     )
     assert "irl_lib[rl]" in run_python(code, wheel)
+
+
+def test_a_missing_library_of_language_models_is_named(wheel: Path) -> None:
+    blocking = BLOCKING.replace(str(BLOCKED), str(("transformers", "accelerate")))
+    code = (
+        f"{blocking}\nimport irl_lib\nirl_lib.language.iq_language_loss\n"
+        "try: irl_lib.language.IQTrainer\n"
+        "except ImportError as error: print(error)"
+    )
+    assert "irl_lib[language]" in run_python(code, wheel)
 
 
 def test_the_page_of_a_player_is_in_the_wheel(root: Path, wheel: Path) -> None:
