@@ -326,6 +326,17 @@ def test_models_that_are_half_there_are_refused(
     assert "which has no weights model.layers.0.input_layernorm" in capsys.readouterr().err
 
 
+def test_a_model_whose_ends_share_their_weights_is_whole(tmp_path: Path) -> None:
+    """What it predicts with are its embeddings, which are in the file once."""
+    shape = {"vocab_size": 257, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 9}
+    config = transformers.GPT2Config(**shape, bos_token_id=None, eos_token_id=END)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt")
+    tiny_models.tokenizer().save_pretrained(tmp_path / "gpt")
+    assert main(command(tmp_path, model=tmp_path / "gpt", epochs=1)) == 0
+    found = load(tmp_path / "out")
+    assert found.lm_head.weight is found.transformer.wte.weight
+
+
 def test_a_model_whose_weights_are_not_finite_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -338,6 +349,29 @@ def test_a_model_whose_weights_are_not_finite_is_refused(
     assert "step 1: " in (said := capsys.readouterr().err)
     assert "the weights lm_head.weight are not finite" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_asked_for_reaches_the_trainer_and_what_is_not_finite_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[IQTrainer] = []
+
+    def spoiled(self: IQTrainer, **_: Any) -> None:
+        seen.append(self)
+        with torch.no_grad():
+            self.model.lm_head.weight[0, 0] = torch.nan
+
+    monkeypatch.setattr(IQTrainer, "train", spoiled)
+    more = {"discount": 0.7, "seed": 5, "accumulation": 3, "max_length": 5}
+    assert main(command(tmp_path, **more)) == 2
+    assert "the weights lm_head.weight are not finite" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    (asked,) = seen
+    assert (asked.weight, asked.discount, asked.end_tokens) == (0.2, 0.7, END)
+    assert (asked.args.seed, asked.args.gradient_accumulation_steps) == (5, 3)
+    assert (asked.args.num_train_epochs, asked.args.per_device_train_batch_size) == (4, 2)
+    assert (asked.args.learning_rate, asked.args.save_steps) == (1e-2, 5)
+    assert max(len(each.input_ids) for each in asked.train_dataset) == 5
 
 
 def test_two_processes_are_one_with_batches_twice_as_large(tmp_path: Path) -> None:

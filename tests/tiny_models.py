@@ -13,7 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 LONGEST = 48  # tokens of an example
 PAIRS = [("1+1=", "2"), ("2+3=", "5"), ("1+3=", "4"), ("2+6=", "8"), ("5+6=", "11"), ("9+8=", "17")]
-TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+TEMPLATE += "{% if add_generation_prompt %}<assistant>{% endif %}"
 
 
 def tokenizer(end: str | None = "<end>", template: str | None = None) -> Any:

@@ -93,15 +93,16 @@ def refuse(wrong: Sequence[str]) -> None:
 
 
 def encode(pairs: Iterable[Pair], tokenizer: Any, longest: int, cut: bool) -> list[Example]:
-    """Pairs as tokens: the prompt's, in the chat template if there is one, the response's, the end.
+    """Pairs as tokens: the prompt, in the chat template if there is one, the response, the end.
 
-    Prompt and response become tokens apart, because a model that answers is given the prompt's.
+    Prompt and response are turned into tokens separately, because a model that is asked to answer
+    sees the prompt alone.
 
     Args:
         pairs: from :func:`read_pairs`.
         tokenizer: transformers', with an end token.
         longest: of how many tokens an example may be.
-        cut: whether a longer one is cut, and with that loses its end; else it is refused.
+        cut: whether a longer one is cut, and so loses its end token; if not, it is refused.
 
     Raises:
         ValueError: naming the lines that are too long, or whose response has no tokens, or the end

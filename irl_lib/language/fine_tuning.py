@@ -1,7 +1,7 @@
 """Fine-tuning of a model on pairs: what ``python -m irl_lib.language`` does.
 
-While it goes on there is a folder beside the one asked for, with its checkpoints; at the end what
-came of it is moved to its place, whole.
+Until a run has ended, its checkpoints are in a folder beside the one that was asked for.  At the
+end the fine-tuned model is moved to its place, whole.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Settings:
     data: str
     """A file of JSON lines."""
     weight: float
-    r""":math:`\\lambda`."""
+    r""":math:`\lambda`."""
     discount: float = 1.0
-    r""":math:`\\gamma`."""
+    r""":math:`\gamma`."""
     epochs: int = 3
     batch: int = 8
     """Examples that a process takes at a time."""
@@ -50,7 +50,7 @@ class Settings:
     learning_rate: float = 2e-5
     """It falls linearly to 0."""
     max_length: int | None = None
-    """Tokens after which examples are cut; None: none is."""
+    """After how many tokens examples are cut; where it is None, none is."""
     seed: int = 0
     checkpoint_every: int = 500
     """Steps."""

@@ -1,21 +1,21 @@
 r"""The lecture's objective in a policy and its values, on the tokens of language models.
 
-A state is the text so far, an action the next token, and what follows is known: the text with that
-token.  So the sampled next state is the only one, and a model's logits are a Q function, with
-:math:`V(s) = \log \sum_a \exp Q(s, a)` and :math:`\log \pi = Q - V`.  Of a response's tokens is
-minimised, on average,
+A state is the text so far, an action is the next token, and the next state is the text with that
+token: the sampled next state is the only one there is.  A model's logits are a Q function, with
+:math:`V(s) = \log \sum_a \exp Q(s, a)` and :math:`\log \pi = Q - V`.  What is minimised is the
+mean, over the tokens of the responses, of
 
 .. math::
     - \log \pi(a_t \mid s_t) + \lambda\, r_t^2, \qquad
     r_t = V(s_t) + \log \pi(a_t \mid s_t) - \gamma V(s_{t+1}) = Q(s_t, a_t) - \gamma V(s_{t+1}),
 
-with :math:`V = 0` after an end token.  With :math:`\lambda = 0` it is maximum likelihood.
+with :math:`V = 0` after an end token.  With :math:`\lambda = 0` this is maximum likelihood.
 
 All functions take **unshifted** labels, as transformers' models do: ``labels[b, i]`` is the token
-at position i, which the logits of position i - 1 predict, and ``IGNORED`` where the token is not
-the response's: in the prompt and in the padding, on whichever side.  A response that was cut before
-its end token is one that goes on: after its last token V is what the logits there say.  Whatever
-else follows an end token in the same row belongs to another response.
+at position i, which the logits of position i - 1 predict.  It is ``IGNORED`` where the token is not
+part of a response: in the prompt, and in the padding on either side.  A response that was cut
+before its end token is taken to go on: the V after its last token comes from the logits there.
+What follows an end token in the same row belongs to another response.
 
 References: Wulfmeier et al. (2024), Imitating language via scalable inverse reinforcement learning.
 Garg et al. (2021), IQ-Learn.
@@ -75,8 +75,8 @@ def iq_language_loss(
 ) -> Terms:
     r"""The mean of :math:`-\log \pi + \lambda r^2` over all tokens of the responses of a batch.
 
-    Every token counts the same, the late ones, too: there is no :math:`\gamma^t` in the mean.  What
-    is computed is computed in float32 at least, whatever the logits are.
+    All tokens count the same: there is no :math:`\gamma^t` in the mean.  Logits of half precision
+    are converted to float32 first.
 
     Args:
         logits: ``(B, T, vocabulary)``, real numbers; of tokens that can't come, -inf.
@@ -84,9 +84,9 @@ def iq_language_loss(
         weight: :math:`\lambda \ge 0`.
         end: the end token, or several that all end a response.
         discount: :math:`\gamma`, from 0 to 1.
-        num_items_in_batch: what the sum is divided by, where a batch is taken in several parts (or
-            on several machines): the number of the responses' tokens in all of them.  Default: of
-            those in ``labels``.
+        num_items_in_batch: what the sum is divided by.  Where a batch is taken in several parts,
+            or by several processes, it is the number of response tokens in all of them; the default
+            is the number of those in ``labels``.
 
     Raises:
         ValueError: naming a bad argument; also for labels without a response, and for logits (or a
@@ -144,8 +144,9 @@ def implied_return(
 ) -> Tensor:
     r"""``(B,)``: :math:`\sum_t \gamma^t r_t` of a row's response, whose first token has t = 0.
 
-    Of one that ends it is :math:`V(s_0) + \sum_t \gamma^t \log \pi(a_t \mid s_t)`, because the
-    values between cancel: with :math:`\gamma = 1` the log-probability and a number of the prompt's.
+    For a response that ends, this is :math:`V(s_0) + \sum_t \gamma^t \log \pi(a_t \mid s_t)`,
+    because the values in between cancel.  With :math:`\gamma = 1` it is the response's
+    log-probability plus a constant of the prompt.
 
     Args:
         logits: as of :func:`iq_language_loss`; so are the others.
@@ -177,8 +178,9 @@ def _tokens(logits: Tensor, labels: Tensor, end: int | Sequence[int], discount: 
 class QAndV(torch.autograd.Function):
     r""":math:`Q(s, a)` of given tokens, and :math:`V(s) = \log \sum_a \exp Q(s, a)`.
 
-    Its gradient, :math:`\pi\, \partial V` and :math:`\partial Q` in the tokens' places, takes one
-    array of the size of the logits; that of ``gather`` and ``logsumexp`` would take several.
+    Their gradient in the logits is :math:`\pi` times that of V, plus that of Q in the tokens'
+    places.  It takes one array of the size of the logits, where those of ``gather`` and
+    ``logsumexp`` would take several.
 
     Implements: eq-soft-value
     """

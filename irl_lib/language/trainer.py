@@ -16,12 +16,12 @@ from irl_lib.support.checks import check_real
 class IQTrainer(Trainer):
     r"""transformers' ``Trainer`` that minimises :math:`-\log \pi + \lambda r^2`.
 
-    It is given as its ``compute_loss_func``, with the number of tokens in all parts of a batch; so
-    that checkpoints, resuming, mixed precision, accumulated gradients, and several processes, with
-    FSDP and DeepSpeed, are the library's.  The logs have the two terms of the loss beside it, as
-    ``likelihood`` and ``consistency``.
+    The loss is the trainer's ``compute_loss_func``, which is told the number of tokens in all parts
+    of a batch.  Checkpoints, resuming, mixed precision, gradient accumulation and several
+    processes, FSDP and DeepSpeed among them, are the library's.  The logs have the two terms of the
+    loss beside it, ``likelihood`` and ``consistency``.
 
-    A row of a batch begins with its prompt: nothing predicts a token that stands first.
+    Each row of a batch begins with a prompt, because nothing predicts the first token of a row.
 
     Args:
         *args: as of ``Trainer``.
@@ -31,8 +31,8 @@ class IQTrainer(Trainer):
         **kwargs: as of ``Trainer``, but for ``compute_loss_func``, which is :meth:`price`.
 
     Raises:
-        ValueError: naming a bad argument.  In training also for a loss that is not finite, naming
-            the step, and the weights if it is they.
+        ValueError: naming a bad argument; and in training, naming the step, for a loss that is not
+            finite, with the name of the weights that are not, if there are any.
 
     Implements: eq-value-policy-objective
 
@@ -65,7 +65,7 @@ class IQTrainer(Trainer):
         labels: Tensor,
         num_items_in_batch: int | Tensor | None = None,
     ) -> Tensor:
-        """The loss of what a model put out: a share of it, where a batch has several parts."""
+        """The loss of a model's output; of a batch in parts, this part's share of it."""
         model: Any = self.model
         step = self.state.global_step + self.is_in_train
         try:
