@@ -54,9 +54,9 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
 """Of ``equal``."""
 FEW: dict[str, tuple[float, ...]] = {
     "maximum likelihood": (0.0,),
-    "weight decay": (0.1, 0.3, 1.0),
-    "iq": (0.03, 0.1, 0.3, 1.0),
-    "variance": (0.1, 0.3, 1.0),
+    "weight decay": (0.3, 1.0),
+    "iq": (0.1, 0.3, 1.0, 3.0),
+    "variance": (0.3, 1.0, 3.0),
 }
 """Of the other languages."""
 CHOSEN: dict[str, dict[str, tuple[float, ...]]] = {
