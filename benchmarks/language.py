@@ -272,6 +272,7 @@ COLUMNS = {
     "valid": "right answers, at the entropy of the truth",
     "novel": "of what was not trained on",
     "novel_least": "the least of the seeds",
+    "reached": "seeds whose temperatures reach that entropy",
     "ahead": "ahead of maximum likelihood in",
     "kl_strength": "strength that is nearest to the truth",
     "kl_mark": "steps of training, then",
@@ -280,7 +281,7 @@ COLUMNS = {
     "kl_most": "the most of the seeds",
     "kl_nearer": "nearer than maximum likelihood in",
 }
-COLUMN = {name: i + 2 for i, name in enumerate(KEPT)}  # after mark and temperature
+COLUMN = dict(zip(KEPT, range(2, 2 + len(KEPT)), strict=True))  # after mark and temperature
 
 
 def at_entropy(rows: list[list[float]], entropy: float, name: str) -> float | None:
@@ -328,7 +329,7 @@ def summary(finished: list[tuple[Record, Record]]) -> list[Record]:
             if {each[0]["seed"] for each in pairs} >= {*TUNING, *FRESH}:
                 found = reported(language, pairs)
                 first = first or found
-                rows.append({"language": language, "loss": loss} | row(found, first))
+                rows.append({"language": language, "loss": loss} | compared(found, first))
     return rows
 
 
@@ -350,7 +351,7 @@ def reported(language: str, pairs: list[tuple[Record, Record]]) -> Record:
     return found
 
 
-def row(found: Record, first: Record) -> Record:
+def compared(found: Record, first: Record) -> Record:
     """Means over fresh seeds; and in how many of them a loss is ahead of the first one."""
     kl, novel = found["kl"], {k: x for k, x in found["novel"].items() if x is not None}
     made: Record = {
@@ -368,6 +369,7 @@ def row(found: Record, first: Record) -> Record:
             "valid": float(np.mean([found["valid"][k] for k in novel])),
             "novel": float(np.mean(list(novel.values()))),
             "novel_least": float(min(novel.values())),
+            "reached": len(novel),
         }
     if found is not first:
         made["kl_nearer"] = sum(kl[k] < first["kl"][k] for k in kl)

@@ -135,7 +135,7 @@ def test_what_is_best_is_chosen_on_the_seeds_for_tuning(monkeypatch: pytest.Monk
     found = study.reported("equal", tuned + fresh)
     assert found["novel"] == {seed: pytest.approx(0.4 + 0.01 * seed) for seed in study.FRESH}
     rival = {"novel": dict.fromkeys(study.FRESH, 0.415), "kl": dict.fromkeys(study.FRESH, 2.0)}
-    made = study.row(found, rival)
+    made = study.compared(found, rival)
     assert (made["seeds"], made["ahead"], made["kl_nearer"]) == (5, 3, 0)
     assert made["novel"] == pytest.approx(0.42)
     assert set(made) <= set(study.COLUMNS)
