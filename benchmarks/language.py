@@ -69,7 +69,13 @@ CHOSEN: dict[str, dict[str, tuple[float, ...]]] = {
         "gem": (0.5, 0.9),
         "iq": (3.0,),
         "variance": (3.0,),
-    }
+    },
+    "zipf": {
+        "maximum likelihood": (0.0,),
+        "weight decay": (1.0,),
+        "iq": (0.3, 3.0),
+        "variance": (0.3, 3.0),
+    },
 }
 """Of each language and loss, the strengths that were best on ``TUNING``, for either question."""
 TUNING, FRESH = (100,), (0, 1, 2, 3, 4)
