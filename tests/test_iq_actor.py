@@ -32,6 +32,7 @@ SMALL: dict[str, Any] = {
     "max_iterations": 3,
     "max_steps": 12,
 }
+SIDES = torch.tensor([[-1.0], [1.0]])
 LOW, HIGH = np.array([-2.0, 1.0]), np.array([4.0, 5.0])
 
 
@@ -145,6 +146,8 @@ def test_bounds_are_minus_one_and_one_in_the_networks_unit() -> None:
     assert from_unit(space, torch.tensor([[-1.0, 1.0]])).dtype == np.float32
     wide = Box(-1e308, 1e308, (1,), np.float64)
     assert to_unit(wide, [[1e308]])[0] == pytest.approx([1.0])
+    odd = Box(-np.random.default_rng(0).random(99), np.full(99, 0.3), dtype=np.float64)
+    assert all(odd.contains(each) for each in from_unit(odd, torch.ones(2, 99) * SIDES))
 
 
 # --- the maximum --------------------------------------------------------------------------------
