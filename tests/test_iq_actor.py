@@ -223,7 +223,9 @@ def test_the_actor_goes_up_the_least_q_and_the_entropy() -> None:
 
     numbers = list(found.actor.parameters())
     slopes = [slope_of(aim, each) for each in numbers]
+    before = [each.detach().clone() for each in numbers]
     found.improve(states, np.random.default_rng(4), 0.0, 0.0)  # its gradient stays behind
+    assert all(map(torch.equal, before, numbers))  # nothing is left of the rate
     for (along, slope), each in zip(slopes, numbers, strict=True):
         assert -float((each.grad * along).sum()) == pytest.approx(slope, rel=1e-6, abs=1e-8)
     assert all(each.grad is None for each in found.critics.parameters())
