@@ -21,7 +21,7 @@ from irl_lib.iq_learn.learner import Learner  # noqa: E402
 from irl_lib.iq_learn.losses import LOSSES, ONLINE  # noqa: E402
 from irl_lib.iq_learn.maxima import Trained  # noqa: E402
 from irl_lib.iq_learn.sampled import IqResult, Iteration  # noqa: E402
-from irl_lib.iq_learn.settings import settings_of  # noqa: E402
+from irl_lib.iq_learn.settings import check_finite, settings_of  # noqa: E402
 
 Box = gymnasium.spaces.Box
 SMALL: dict[str, Any] = {
@@ -350,6 +350,17 @@ def test_a_batch_has_the_loss_and_the_gradient_of_its_formula(loss: str) -> None
     assert all(each.grad is None for each in found.maximum.networks["actor"].parameters())
 
 
+def test_values_of_what_comes_next_are_within_what_can_be_earned() -> None:
+    found = in_double("least squares")  # weight 0.5, discount 0.9, temperature 0.3
+    with torch.no_grad():
+        ends = []
+        for side in (-1e6, 1e6):
+            found.critics.biases[-1].fill_(side)
+            after = torch.zeros(1, 2).double()
+            ends.append(float(found._clipped(found.critics, after, np.random.default_rng(0))))
+    assert ends == pytest.approx([-4.0 / 0.1, (4.0 + 0.3 * np.log(2.0)) / 0.1])
+
+
 @pytest.mark.parametrize("online", [False, True])
 def test_the_terms_are_the_loss(online: bool) -> None:
     found = learned(online)
@@ -590,5 +601,7 @@ def test_what_is_not_finite_is_not_returned() -> None:
     ):
         with pytest.raises(ValueError, match="no finite values"):
             ask()
-    with pytest.raises(ValueError, match="is nan in iteration"):
+    with pytest.raises(ValueError, match="the loss is nan in iteration"):
         learned(False, actor_learning_rate=1e30, normalised=False, updates=20)
+    with pytest.raises(ValueError, match="the entropy is nan in iteration 3"):
+        check_finite({"loss": 1.0, "entropy": float("nan")}, 3, settings())

@@ -142,8 +142,8 @@ def check_finite(noted: Mapping[str, float], number: int, settings: Settings) ->
     Raises:
         ValueError: when one doesn't.
     """
-    for name in {"loss", "entropy"} & noted.keys():
-        if not isfinite(noted[name]):
+    for name in ("loss", "entropy"):
+        if not isfinite(noted.get(name, 0.0)):
             raise ValueError(
                 f"the {name} is {noted[name]} in iteration {number}: learning_rate "
                 f"{settings.learning_rate:g} is too high, or temperature "
