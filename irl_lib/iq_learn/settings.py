@@ -142,10 +142,12 @@ def check_finite(noted: Mapping[str, float], number: int, settings: Settings) ->
     Raises:
         ValueError: when one doesn't.
     """
+    s, rates = settings, f"learning_rate {settings.learning_rate:g}"
+    if s.actor_learning_rate:
+        rates += f" or actor_learning_rate {s.actor_learning_rate:g}"
     for name in ("loss", "entropy"):
         if not isfinite(noted.get(name, 0.0)):
             raise ValueError(
-                f"the {name} is {noted[name]} in iteration {number}: learning_rate "
-                f"{settings.learning_rate:g} is too high, or temperature "
-                f"{settings.temperature:g} or weight {settings.weight:g} far from 1, for these data"
+                f"the {name} is {noted[name]} in iteration {number}: {rates} is too high, or "
+                f"temperature {s.temperature:g} or weight {s.weight:g} far from 1, for these data"
             )
