@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -20,8 +21,9 @@ def test_cells_are_all_seeds_and_one_of_each_control() -> None:
     assert len({tuple(each.values()) for each in cells}) == len(cells)
     for stride in (1, robot.SUBSAMPLE):
         mine = [each for each in cells if each["stride"] == stride]
-        learners = [each["seed"] for each in mine if each["method"] == "iq_learn"]
-        assert learners == list(range(study.SEEDS))
+        for method in ("iq_learn", "cloning"):
+            seeds = [each["seed"] for each in mine if each["method"] == method]
+            assert seeds == list(range(study.SEEDS))
         assert [each["seed"] for each in mine if each["method"] == "shuffled"] == [0]
 
 
@@ -81,7 +83,24 @@ class Runner(gymnasium.Env[Any, Any]):
         return seen, float(action[0]), False, self.time == 3, {}
 
 
-@pytest.mark.parametrize("method", study.METHODS)
+@pytest.mark.parametrize("stride", study.STRIDES)
+def test_cloning_is_shown_the_same_steps(
+    stride: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    seen: list[int] = []
+
+    def clone_network(env: Any, demos: Any, **_: Any) -> Any:
+        seen.append(demos.n_steps)
+        return SimpleNamespace(policy=SimpleNamespace(act=lambda observation: np.ones(6)))
+
+    monkeypatch.setattr("irl_lib.behavior_cloning.clone_network", clone_network)
+    monkeypatch.setattr(gymnasium, "make", lambda name: Runner())
+    found = study.run_cell("cloning", stride, 0)
+    assert seen == [1_000 // stride]
+    assert (found["final"], found["environment_steps"]) == (3.0, 0)
+
+
+@pytest.mark.parametrize("method", ["iq_learn", "shuffled"])
 def test_a_run_is_judged_and_goes_on_from_its_checkpoint(
     method: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
