@@ -78,6 +78,7 @@ INNER = {
     "demonstrations.to_minari",
     "demonstrations.spaces.clip",
     "demonstrations.spaces.entries",
+    "demonstrations.spaces.is_bounded",
     "demonstrations.spaces.is_numbered",
     "demonstrations.spaces.is_vector",
     "demonstrations.spaces.leaves",
@@ -253,6 +254,8 @@ def calls() -> dict[str, Call]:
         "progress": False,
     }
     soft = iq_learn.iq_learn(**stepped)
+    acting = stepped | {"env": env, "demos": moves, "actor_learning_rate": 1e-3}
+    steered = iq_learn.iq_learn(**acting)
     timed = iq_learn.timed_occupancy(model, pi)
     said = {
         "logits": torch.zeros(2, 4, 3),
@@ -389,6 +392,19 @@ def calls() -> dict[str, Call]:
             iq_learn.value_policy_objective, in_any | {"policy": pi, "v": plan.v}
         ),
         "iq_learn.iq_learn": Call(iq_learn.iq_learn, stepped),
+        "iq_learn.iq_learn, real actions": Call(iq_learn.iq_learn, acting),
+        "iq_learn.ActorPolicy.act": Call(
+            steered.policy.act, {"observation": np.zeros(2), "rng": rng}
+        ),
+        "iq_learn.ActorReward.__call__": Call(
+            steered.reward.__call__,
+            {
+                "states": np.zeros((3, 2)),
+                "actions": np.zeros((3, 2)),
+                "next_states": np.zeros((3, 2)),
+                "terminated": False,
+            },
+        ),
         "iq_learn.SoftPolicy.act": Call(soft.policy.act, {"observation": np.zeros(4), "rng": rng}),
         "iq_learn.SoftPolicy.probabilities": Call(
             soft.policy.probabilities, {"observations": np.zeros((3, 4))}

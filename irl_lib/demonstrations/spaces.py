@@ -37,6 +37,14 @@ def is_vector(space: Any) -> bool:
     return len(getattr(space, "shape", None) or ()) == 1 and hasattr(space, "low")
 
 
+def is_bounded(space: Any) -> bool:
+    """Whether this is a Box of floats with one axis, between finite bounds that differ."""
+    if not is_vector(space) or not space.shape[0] or space.dtype.kind != "f":
+        return False
+    finite = np.isfinite(space.low).all() and np.isfinite(space.high).all()
+    return bool(finite and np.all(space.low < space.high))
+
+
 def flat(name: str, space: Any) -> Any:
     """The Discrete space, or the Box with one axis, that trajectories in a space are of.
 

@@ -12,6 +12,8 @@ replaced by its value: what is left is concave in the reward.  With
 - :mod:`irl_lib.iq_learn.tabular`: :func:`iq_learn_tabular`, which maximises it exactly;
 - :mod:`irl_lib.iq_learn.newton`: the steps with which it does;
 - :mod:`irl_lib.iq_learn.losses`: the objective on samples, a function for each of its forms;
+- :mod:`irl_lib.iq_learn.maxima`: the maximum over policies, in closed form, or by an actor, with
+  which the game is back;
 - :mod:`irl_lib.iq_learn.sampled`: :func:`iq_learn`, soft Q networks, off line and on line.
 
 Reference: Garg, Chakraborty, Cundy, Song, Ermon (2021), IQ-Learn: inverse soft-Q learning for

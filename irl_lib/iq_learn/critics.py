@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
@@ -125,8 +125,8 @@ class SoftPolicy(nn.Module):
         rows = np.shape(observations)[:1]
         seen = check_array("observations", observations, (*rows, self.critics.n_inputs))
         with torch.no_grad():
-            chances = self(_tensor(seen)).double().exp().numpy()
-        return _finite("observations", chances, seen)
+            chances = self(tensor(seen)).double().exp().numpy()
+        return check_finite("observations", chances, seen)
 
     def act(self, observation: Any, rng: np.random.Generator | None = None) -> int:
         """An action for one observation: the most likely, or with ``rng`` a drawn one.
@@ -140,13 +140,7 @@ class SoftPolicy(nn.Module):
         """
         if rng is not None:
             check_rng(rng)
-        size = (self.critics.n_inputs,)
-        if getattr(observation, "shape", None) == size:
-            row = check_array("observation", observation, size)[None]
-        else:
-            member = spaces.entry("observation", self.observation_space, observation)
-            row = encoded(self.observation_space, np.asarray(member)[None])
-        chances = self.probabilities(row)[0]
+        chances = self.probabilities(row_of(observation, self.observation_space, self.critics))[0]
         chosen = int(chances.argmax()) if rng is None else int(draw(chances, rng))
         return chosen + int(self.action_space.start)
 
@@ -188,30 +182,47 @@ class ImpliedReward:
         Raises:
             ValueError: naming a bad argument, or where the reward is not finite.
         """
-        shape = (*np.shape(states)[:1], self.critics.n_inputs)
+        shape = (*np.shape(states)[:1], self.n_inputs)
         before, after = (
-            _tensor(check_array(name, each, shape))
+            tensor(check_array(name, each, shape))
             for name, each in (("states", states), ("next_states", next_states))
         )
-        first, chosen = int(self.action_space.start), check_indices("actions", actions)
-        wrong = spaces.outside(self.action_space, chosen).any()
-        if chosen.shape != shape[:1] or wrong:
-            raise ValueError(f"actions are {actions!r}; expected {shape[0]} of {self.action_space}")
+        chosen = self._checked(actions, shape[0])
         over = check_flags("terminated", terminated, shape[0])
-        columns = torch.tensor(chosen - first)[:, None]
         with torch.no_grad():
-            q = self.critics(before).mean(dim=0).gather(1, columns)[:, 0]
-            v = soft_max(self.critics(after).mean(dim=0), self.temperature)
+            q, v = self._q(before, chosen), self._v(after)
         later = np.where(over, self.end, v.double().numpy())
-        return _finite("states", q.double().numpy() - self.discount * later, states)
+        return check_finite("states", q.double().numpy() - self.discount * later, states)
+
+    @property
+    def n_inputs(self) -> int:
+        """d, the length of a state."""
+        return self.critics.n_inputs
+
+    def _checked(self, actions: ArrayLike, n: int) -> NDArray[Any]:
+        """``(n,)`` members of the action space."""
+        chosen = check_indices("actions", actions)
+        if chosen.shape != (n,) or spaces.outside(self.action_space, chosen).any():
+            raise ValueError(f"actions are {actions!r}; expected {n} of {self.action_space}")
+        return chosen
+
+    def _q(self, states: Tensor, actions: NDArray[Any]) -> Tensor:
+        """``(N,)``: of actions that were taken."""
+        columns = torch.tensor(actions - int(self.action_space.start))[:, None]
+        q: Tensor = self.critics(states).mean(dim=0)
+        return q.gather(1, columns)[:, 0]
+
+    def _v(self, states: Tensor) -> Tensor:
+        """``(N,)``: of states."""
+        return soft_max(self.critics(states).mean(dim=0), self.temperature)
 
 
-def _tensor(array: Array) -> Tensor:
+def tensor(array: Array) -> Tensor:
     """In the networks' precision; of a view that runs backwards, too, which torch doesn't take."""
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float32)
 
 
-def _finite(name: str, found: Array, seen: ArrayLike) -> Array:
+def check_finite(name: str, found: Array, seen: ArrayLike) -> Array:
     """What networks of 32 bits found in each of N observations, if it is finite.
 
     Raises:
@@ -235,3 +246,16 @@ def encoded(space: Any, states: Any) -> Array:
         columns[np.arange(len(array)), array.astype(int) - int(space.start)] = 1.0
         return columns
     return array.astype(np.float64)
+
+
+def row_of(observation: Any, space: Any, net: Any) -> Array:
+    """``(1, d)``: one observation, or the vector that is made of it, as a network gets it.
+
+    Raises:
+        ValueError: for another shape, or an entry that is not finite.
+    """
+    size = (net.n_inputs,)
+    if getattr(observation, "shape", None) == size:
+        return check_array("observation", observation, size)[None]
+    member = spaces.entry("observation", space, observation)
+    return encoded(space, np.asarray(member)[None])

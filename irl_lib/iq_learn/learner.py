@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from irl_lib.demonstrations import Demonstrations, spaces
-from irl_lib.iq_learn.critics import Critics, ImpliedReward, SoftPolicy, encoded, soft_max
+from irl_lib.iq_learn.critics import Critics, ImpliedReward, SoftPolicy, encoded
 from irl_lib.iq_learn.losses import LOSSES, ONLINE, Batch, Terms
+from irl_lib.iq_learn.maxima import Copied, codes, maximum_of
 from irl_lib.iq_learn.settings import LARGEST, Settings
 from irl_lib.support.checkpoints import Training
-from irl_lib.support.checks import Array, check_type
+from irl_lib.support.checks import check_type
 from irl_lib.support.files import Arrays
 from irl_lib.support.runs import Kept, identity_of
 from irl_lib.training.copies import Copies, name_of
@@ -62,28 +62,6 @@ class Replay:
             each[: len(self)] = arrays[name]
 
 
-class Copied:
-    """A network that follows another one, as arrays and back."""
-
-    def __init__(self, net: Critics) -> None:
-        self.net = copy.deepcopy(net).requires_grad_(False)
-
-    def follow(self, leader: Critics, rate: float) -> None:
-        """A part of the way to where the leader is."""
-        with torch.no_grad():
-            for mine, theirs in zip(self.net.parameters(), leader.parameters(), strict=True):
-                mine.lerp_(theirs, rate)
-
-    def arrays(self) -> Arrays:
-        """For a checkpoint."""
-        return {name: each.numpy().copy() for name, each in self.net.state_dict().items()}
-
-    def restore(self, arrays: Arrays) -> None:
-        """To where it was."""
-        tensors = {name: torch.from_numpy(each.copy()) for name, each in arrays.items()}
-        self.net.load_state_dict(tensors)
-
-
 class Learner:
     """Soft Q networks and what they learn from.
 
@@ -108,8 +86,8 @@ class Learner:
         self.starts = self._tensor(encoded(self.places[0], [each[0] for each in demos.states]))
         self.ended = float(demos.terminated.sum()) / demos.n_steps
         centre, scale = spaces.standard_unit(self.expert.states)
-        sizes = len(centre), int(self.places[1].n), s.hidden, s.critics, s.normalised
-        self.critics = Critics(*sizes, s.seed, centre, scale)
+        self.maximum = maximum_of(self.places, s, centre, scale)
+        self.critics = self.maximum.critics
         self.target, self.average = Copied(self.critics), Copied(self.critics)
         self.optimiser = torch.optim.Adam(self.critics.parameters(), lr=s.learning_rate)
         self.replay = Replay(s.memory if s.online else 0, self.expert)
@@ -117,6 +95,7 @@ class Learner:
             "critics": Training(self.critics, self.optimiser),
             "target": self.target,
             "average": self.average,
+            **self.maximum.kept,
         }
         if self.copies:
             self.state |= {"copies": self.copies, "replay": self.replay}
@@ -125,47 +104,41 @@ class Learner:
             self.copies.env if self.copies else _Known(*self.places),
             [*self.expert, self.starts.numpy(), np.array(self.ended)],
             networks=self.critics,
+            **self.maximum.networks,
         )
 
     def act(self, number: int, rng: np.random.Generator) -> dict[str, float]:
         """Some steps of the policy, which go to the memory."""
         assert self.copies is not None
         passed, noted = self.copies.collect(
-            lambda seen: self._chosen(seen, rng), self.settings.steps
+            lambda seen: self.maximum.draw(self._tensor(seen), rng), self.settings.steps
         )
         self.replay.add(self._rows(policy_rows(passed, absorbing=False)))
         steps = (number + 1) * self.settings.steps * self.copies.n
         return noted | {"environment_steps": float(steps)}
 
-    def _chosen(self, states: Array, rng: np.random.Generator) -> NDArray[Any]:
-        """``(n,)``: drawn actions."""
-        with torch.no_grad():
-            q = self.critics.least(self._tensor(states)) / self.settings.temperature
-        noise = rng.gumbel(size=tuple(q.shape))
-        chosen: NDArray[Any] = (q.double().numpy() + noise).argmax(axis=1)
-        return chosen + int(self.places[1].start)
-
     def improve(self, number: int, rng: np.random.Generator) -> dict[str, float]:
-        """Some steps of Adam; the means of the loss and of its terms."""
+        """Some steps of Adam; the means of the loss, of its terms, of what the maximum tells."""
         s, notes = self.settings, []
-        rate = s.learning_rate * max(0.0, 1.0 - number / s.decay) if s.decay else s.learning_rate
+        left = max(0.0, 1.0 - number / s.decay) if s.decay else 1.0
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = s.learning_rate * left
         end = self.end()
         for i in range(s.updates):
-            terms = self.terms(rng, end)
+            kinds = self.drawn(rng)
+            terms = self.terms(kinds, rng, end)
             loss = terms.reward + terms.value + terms.price
             self.optimiser.zero_grad()
             torch.autograd.backward(loss)
             self.optimiser.step()
             self.target.follow(self.critics, s.target_rate)
             # At first the plain mean, so that nothing is left of the untrained weights.
-            self.average.follow(
-                self.critics, max(1.0 - s.averaging, 1.0 / (number * s.updates + i + 1))
-            )
-            notes.append([float(each.detach()) for each in (loss, *terms)])
+            share = max(1.0 - s.averaging, 1.0 / (number * s.updates + i + 1))
+            self.average.follow(self.critics, share)
+            told = self.maximum.improve(self._states(kinds), rng, left, share)
+            notes.append([*(float(each.detach()) for each in (loss, *terms)), *told])
         means = np.mean(notes, axis=0)
-        names = ("loss", *Terms._fields)
+        names = ("loss", *Terms._fields, *self.maximum.columns)
         return dict(zip(names, means.tolist(), strict=True)) | {"end": end}
 
     def end(self) -> float:
@@ -181,17 +154,19 @@ class Learner:
         stay = (ours - theirs) / (ours + theirs) if ours + theirs else 0.0
         return 2.0 / s.weight * stay / (1.0 - s.discount)
 
-    def terms(self, rng: np.random.Generator, end: float) -> Terms:
-        """Of the loss, on a batch."""
-        s = self.settings
+    def drawn(self, rng: np.random.Generator) -> list[Rows]:
+        """Steps for a gradient: of the expert, and where the form asks for them, of the policy."""
         kinds = [self._take(self.expert, len(self.expert.states), rng)]
-        if s.loss in ONLINE:
+        if self.settings.loss in ONLINE:
             kinds.append(self._take(self.replay.kept, len(self.replay), rng))
-        batches = self._seen(kinds, end)
+        return kinds
+
+    def terms(self, kinds: list[Rows], rng: np.random.Generator, end: float) -> Terms:
+        """Of the loss, on them."""
+        s, batches = self.settings, self._seen(kinds, rng, end)
         start = torch.zeros(())
         if s.loss == "start values":
-            v = soft_max(self.critics(self.starts), s.temperature)
-            start = (1.0 - s.discount) * v.mean()
+            start = (1.0 - s.discount) * self.maximum.value(self.starts, rng).mean()
         return LOSSES[s.loss](batches[0], batches[-1], start, s.weight)
 
     def _take(self, rows: Rows, n: int, rng: np.random.Generator) -> Rows:
@@ -200,49 +175,48 @@ class Learner:
             return rows.take(slice(0, n))
         return rows.take(rng.integers(n, size=self.settings.batch))
 
-    def _seen(self, kinds: list[Rows], end: float) -> list[Batch]:
+    def _seen(self, kinds: list[Rows], rng: np.random.Generator, end: float) -> list[Batch]:
         """Each kind of steps as the critics see it, all of them at once."""
         s = self.settings
-        before = self._tensor(np.concatenate([each.states for each in kinds]))
         after = self._tensor(np.concatenate([each.next_states for each in kinds]))
-        chosen = torch.from_numpy(np.concatenate([each.actions for each in kinds])).long()
+        chosen = np.concatenate([each.actions for each in kinds])
         over = torch.from_numpy(np.concatenate([each.terminated for each in kinds]))
-        all_q = self.critics(before)
-        q = all_q.gather(2, chosen[None, :, None].expand(len(all_q), -1, 1))[:, :, 0]
-        v = soft_max(all_q, s.temperature)
+        q, v = self.maximum.seen(self._states(kinds), chosen, rng)
         net = self.target.net if s.target_rate < 1.0 else self.critics
-        later = s.discount * torch.where(over, end, self._clipped(net, after))
+        later = s.discount * torch.where(over, end, self._clipped(net, after, rng))
         sizes = [len(each.states) for each in kinds]
         weights = [self._tensor(each.weights / each.weights.sum()) for each in kinds]
         parts = torch.split(q, sizes, 1), torch.split(v, sizes, 1), torch.split(later, sizes)
         return [Batch(*each) for each in zip(*parts, weights, strict=True)]
 
-    def _clipped(self, net: Critics, after: Tensor) -> Tensor:
+    def _states(self, kinds: list[Rows]) -> Tensor:
+        """``(N, d)``, one kind after the other."""
+        return self._tensor(np.concatenate([each.states for each in kinds]))
+
+    def _clipped(self, net: Critics, after: Tensor, rng: np.random.Generator) -> Tensor:
         """``(N,)``: what comes next, within what rewards and entropy can add up to."""
         s = self.settings
-        v = soft_max(net.least(after), s.temperature)
+        v = self.maximum.least(net, after, rng)
         if not s.clip:
             return v
-        most = 2.0 / s.weight
-        joy = s.temperature * float(np.log(net.n_actions))
+        most, joy = 2.0 / s.weight, s.temperature * self.maximum.entropy
         return v.clamp(-most / (1.0 - s.discount), (most + joy) / (1.0 - s.discount))
 
     def policy(self) -> SoftPolicy:
-        """A copy of the policy as it is now, with the critics' averaged weights."""
-        net = copy.deepcopy(self.average.net)
-        return SoftPolicy(net, self.settings.temperature, *self.places)
+        """A copy of the policy as it is now, with averaged weights."""
+        return self.maximum.policy(copy.deepcopy(self.average.net))
 
     def reward(self) -> ImpliedReward:
         """Likewise."""
-        s, net = self.settings, copy.deepcopy(self.average.net)
-        return ImpliedReward(net, s.temperature, s.discount, self.end(), self.places[1])
+        net = copy.deepcopy(self.average.net)
+        return self.maximum.reward(net, self.settings.discount, self.end())
 
     def _rows(self, rows: Rows) -> Rows:
-        """Steps with vectors for states, and whole numbers from 0 on for actions."""
+        """Steps with states and actions as networks take them."""
         return rows._replace(
             states=encoded(self.places[0], rows.states),
             next_states=encoded(self.places[0], rows.next_states),
-            actions=np.asarray(rows.actions).astype(np.int64) - int(self.places[1].start),
+            actions=codes(self.places[1], rows.actions),
         )
 
     def _tensor(self, array: Any) -> Tensor:
@@ -270,10 +244,13 @@ class _Known:
 
 
 def _places(env: Any) -> tuple[Any, Any]:
-    """Of one environment: of observations, and Discrete actions."""
+    """Of one environment: of observations, and of actions that are Discrete or between bounds."""
     if hasattr(env, "single_observation_space"):
         env = env.single_observation_space, env.single_action_space
     places = spaces.spaces_of(env)
-    if not spaces.is_numbered(places[1]):
-        raise ValueError(f"action_space is {places[1]}; expected a Discrete space")
+    if not spaces.is_numbered(places[1]) and not spaces.is_bounded(places[1]):
+        raise ValueError(
+            f"action_space is {places[1]}; expected a Discrete space, or a Box of floats with one "
+            "axis between finite bounds"
+        )
     return places

@@ -43,6 +43,7 @@ class Settings:
     memory: int
     batch: int
     learning_rate: float
+    actor_learning_rate: float
     decay: int
     hidden: tuple[int, ...]
     critics: int
@@ -78,6 +79,12 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         name = "target_rate" if checked["target_rate"] == 0.0 else "averaging"
         raise ValueError(f"{name} is {given[name]!r}, with which nothing would ever be learned")
     checked["hidden"] = check_sizes("hidden", given["hidden"])
+    rate = given["actor_learning_rate"]
+    checked["actor_learning_rate"] = 0.0
+    if rate is not None:
+        checked["actor_learning_rate"] = check_real(
+            "actor_learning_rate", rate, 0.0, open_end=True, most=LARGEST
+        )
     checked["decay"] = 0 if given["decay"] is None else check_count("decay", given["decay"])
     given = {**given, **checked}
     return _check_values(Settings(**checked | _of_form(given) | _of_copies(given)))
@@ -129,15 +136,18 @@ def _of_copies(given: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"updates": most if updates is None else check_count("updates", updates)}
 
 
-def check_finite(loss: float, number: int, settings: Settings) -> None:
-    """That a loss still says something.
+def check_finite(noted: Mapping[str, float], number: int, settings: Settings) -> None:
+    """That the loss, and an actor's entropy, still say something.
 
     Raises:
-        ValueError: when it doesn't.
+        ValueError: when one doesn't.
     """
-    if not isfinite(loss):
-        raise ValueError(
-            f"the loss is {loss} in iteration {number}: learning_rate {settings.learning_rate:g} "
-            f"is too high, or temperature {settings.temperature:g} or weight {settings.weight:g} "
-            "far from 1, for these data"
-        )
+    s, rates = settings, f"learning_rate {settings.learning_rate:g}"
+    if s.actor_learning_rate:
+        rates += f" or actor_learning_rate {s.actor_learning_rate:g}"
+    for name in ("loss", "entropy"):
+        if not isfinite(noted.get(name, 0.0)):
+            raise ValueError(
+                f"the {name} is {noted[name]} in iteration {number}: {rates} is too high, or "
+                f"temperature {s.temperature:g} or weight {s.weight:g} far from 1, for these data"
+            )

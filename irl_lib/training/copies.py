@@ -17,6 +17,7 @@ from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
+from irl_lib.demonstrations.spaces import is_bounded
 from irl_lib.rollouts import episode_limit
 from irl_lib.support.checks import Array
 from irl_lib.support.files import Arrays
@@ -188,11 +189,7 @@ def as_vector(env: Any) -> Any:
     seen, done = env.single_observation_space, env.single_action_space
     if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
         raise ValueError(f"env's observation space is {seen}; expected a Box with one axis")
-    bounded = isinstance(done, spaces.Box) and len(done.shape) == 1 and done.dtype.kind == "f"
-    if bounded:
-        bounded = bool(np.isfinite(done.low).all() and np.isfinite(done.high).all())
-        bounded = bounded and bool(np.all(done.low < done.high))
-    if not isinstance(done, spaces.Discrete) and not bounded:
+    if not isinstance(done, spaces.Discrete) and not is_bounded(done):
         raise ValueError(
             f"env's action space is {done}; expected a Discrete space, or a Box of floats with one "
             "axis between finite bounds"
