@@ -17,9 +17,9 @@ Off line, all tasks with every pair of one demonstration, the lander also with t
 Policies are those of the last iteration.  Settings of IQ-Learn were chosen on the seeds 100 to 102,
 GAIL and AIRL have their defaults.  The task and its stride were chosen on these seeds, too, where
 cloning fails: there the clones of every pair and every fifth of the car and the acrobot do well; of
-the car with every twentieth, IQ-Learn did not reach the goal within 10,000 steps; and from every
-pair of one demonstration it did not land within 20,000.  The lander needs Box2D: ``pip install -r
-benchmarks/requirements-lander.txt``.
+the car with every twentieth, IQ-Learn did not learn to reach the goal within 10,000 steps; and from
+every pair of one demonstration it did not learn to land within 20,000.  The lander needs Box2D:
+``pip install -r benchmarks/requirements-lander.txt``.
 """
 
 from __future__ import annotations
