@@ -24,6 +24,18 @@ def test_cells_are_all_seeds_of_all_kinds() -> None:
         n = study.FEW if part in ("ladder", "ablation") else study.SEEDS
         assert seeds == set(range(study.FIRST, study.FIRST + n))
         assert len(mine) % n == 0
+    seeds = {each["seed"] for each in cells if each["part"] == "falling rate"}
+    assert seeds == set(range(study.FRESH, study.FRESH + max(study.FALLING.values())))
+    assert min(seeds) >= study.FIRST + study.SEEDS
+
+
+def test_a_falling_rate_reaches_the_learner(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(study, "learned", lambda *each: given.append(each[-1]) or {})
+    for part in ("falling rate", "online"):
+        study.run_cell(part, "iq_learn, V of all steps", 20, task="upright", stride=20)
+    assert given[0] == {"loss": "mixture", "decay": study.ITERATIONS}
+    assert given[1] == {"loss": "mixture", "decay": None}
 
 
 def test_each_rung_adds_to_those_below_it() -> None:
