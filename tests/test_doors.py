@@ -60,6 +60,7 @@ MODULES = (
     "worlds.environments",
     "worlds.grids",
     "worlds.lands",
+    "worlds.languages",
     "worlds.lattice",
     "worlds.mazes",
     "worlds.objects",
@@ -163,6 +164,7 @@ def calls() -> dict[str, Call]:
     from irl_lib.guided_cost import weights as importance
     from irl_lib.support import files
     from irl_lib.training import timed_policies
+    from irl_lib.worlds import languages
 
     world = worlds.chain(4, horizon=3)
     model, phi, reward = world.mdp, world.features, world.reward
@@ -186,6 +188,7 @@ def calls() -> dict[str, Call]:
     wide_net = networks.PolicyNet(2, 0, action_size=1)
     map_net = networks.MapRewardNet(2, (2, 2), 0, hidden=(3,))
     land, town = worlds.terrain(16), worlds.roads(size=60)
+    letters = worlds.variable_memory()
     rng = np.random.default_rng(0)
     axes = plotting.figure(width=2.0)[1]
     square = worlds.gridworld(2)
@@ -758,6 +761,34 @@ def calls() -> dict[str, Call]:
                 "weights": [1.0, 2.0],
             },
         ),
+        "worlds.languages.Language": Call(
+            languages.Language,
+            {
+                "vocabulary": ("", "a", "b"),
+                "prompts": np.array([2]),
+                "choices": (np.array([1, 2]),),
+                "chances": np.array([[0.5, 0.5]]),
+            },
+        ),
+        "worlds.languages.Language.entropy": Call(letters.entropy, {}),
+        "worlds.languages.Language.log_chances": Call(
+            letters.log_chances,
+            {"logits_of": lambda texts: np.zeros((len(texts), 10)), "temperatures": (0.5, 1.0)},
+        ),
+        "worlds.languages.Language.only": Call(letters.only, {"which": [1]}),
+        "worlds.languages.Language.read": Call(letters.read, {"tokens": [1, 0]}),
+        "worlds.languages.Language.sample": Call(letters.sample, {"n": 2, "rng": rng}),
+        "worlds.languages.Language.texts": Call(letters.texts, {"asked": [1], "strings": [0]}),
+        "worlds.languages.judge": Call(
+            languages.judge,
+            {
+                "language": letters,
+                "log_chances": np.full(letters.chances.shape, -20.0),
+                "seen": letters.right,
+            },
+        ),
+        "worlds.languages.sums": Call(worlds.sums, {"zipf": 1.0, "seed": 0}),
+        "worlds.languages.variable_memory": Call(worlds.variable_memory, {"seed": 0}),
         "worlds.lattice.Lattice": Call(
             worlds.Lattice, {"low": [0.0], "high": [1.0], "cells": [2], "periodic": [False]}
         ),

@@ -9,6 +9,7 @@ from irl_lib.support.lazy import lazily
 from irl_lib.worlds.base import World
 from irl_lib.worlds.grids import gridworld
 from irl_lib.worlds.lands import TRAVELLERS, Terrain, terrain, travel_costs, traveller
+from irl_lib.worlds.languages import Language, sums, variable_memory
 from irl_lib.worlds.lattice import Lattice, LatticePolicy
 from irl_lib.worlds.mazes import Maze, MazeGrid, maze_grid
 from irl_lib.worlds.objects import MapWorld, binaryworld, objectworld
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TRAVELLERS",
+    "Language",
     "Lattice",
     "LatticePolicy",
     "MapWorld",
@@ -41,10 +43,12 @@ __all__ = [
     "random_mdp",
     "road_network",
     "roads",
+    "sums",
     "terrain",
     "travel_costs",
     "traveller",
     "two_goal",
+    "variable_memory",
 ]
 
 __getattr__ = lazily(
