@@ -152,7 +152,7 @@ class Trained:
         s, self.places, self.temperature = settings, places, settings.temperature
         d, m = len(centre), int(places[1].shape[0])
         self.entropy = m * float(np.log(2.0))
-        """The largest there is: that of uniform actions."""
+        """The largest there is, that of uniform actions."""
         unit = np.append(centre, np.zeros(m)), np.append(scale, np.ones(m))
         self.critics = Critics(d + m, 1, s.hidden, s.critics, s.normalised, s.seed, *unit)
         own = int(np.random.SeedSequence(s.seed).generate_state(1, np.uint64)[0])

@@ -53,7 +53,7 @@ class Language:
     prompts: Tokens
     """``(P,)``."""
     choices: tuple[Tokens, ...]
-    """T lists: the tokens that may stand at each position."""
+    """T arrays, with the tokens that may stand at each position."""
     chances: Array
     """``(P, N)``: of each string after each prompt; a string of chance 0 is wrong there."""
 
@@ -275,12 +275,12 @@ def judge(
         seen: ``(P, N)`` booleans, the strings that were trained on; default: none.
 
     Returns:
-        dict, of means over prompts: ``entropy`` of q in nats, where all that is no string counts as
-        one; ``valid``, the mass of right answers; ``copied``, of those that were seen; ``novel``,
-        the share of right answers in what was not seen; ``forward_kl``, :math:`D(p \| q)`;
-        ``reverse_kl``, :math:`D(q \| p)` of right answers alone, q scaled to sum to 1 on them;
-        ``total_variation``; and ``distinct``, how many different right answers 100 draws have in
-        the mean.
+        Means over prompts, by name.  ``entropy`` is that of q in nats, where all that is no string
+        counts as one; ``valid`` the mass of right answers, and ``copied`` that of right answers
+        that were seen; ``novel`` the share of right answers in what was not seen; ``forward_kl``
+        :math:`D(p \| q)`; ``reverse_kl`` :math:`D(q \| p)` of right answers alone, with q
+        scaled to sum to 1 on them; ``total_variation``; and ``distinct`` how many different right
+        answers 100 draws have in the mean.
 
     Raises:
         ValueError: naming a bad argument.
