@@ -16,9 +16,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -255,6 +257,34 @@ def test_a_second_call_runs_only_what_is_missing(checkout: Checkout) -> None:
     assert [each["cell"]["seed"] for each in stored["cells"]] == [0, 1, 2]
     assert {each["result"]["threads"] for each in stored["cells"]} == {"1"}
     assert set(stored["versions"]) == {"python", "irl_lib", "numpy", "scipy", "torch"}
+
+
+def test_what_was_stopped_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    class Waiting:
+        """A process whose cell does not end before it is killed."""
+
+        def __init__(self, **_: Any) -> None:
+            self.begun, self.future = threading.Event(), Future[str]()
+            made.append(self)
+
+        def submit(self, *_: Any) -> Future[str]:
+            self.begun.set()
+            return self.future
+
+        def shutdown(self, **_: Any) -> None:
+            if not self.future.done():
+                self.future.set_exception(places.BrokenProcessPool("killed"))
+
+    monkeypatch.setattr(places, "ProcessPoolExecutor", Waiting)
+    thread = ThreadPoolExecutor(1)
+    with places.Processes(1) as place:
+        waiting = thread.submit(sweep.attempt, place, "toy", "", {})
+        assert made[0].begun.wait(PATIENCE)
+    _, record = waiting.result(timeout=PATIENCE)
+    assert record == {"failed": "BrokenProcessPool: killed"}
+    assert len(made) == 1
 
 
 def test_an_interrupted_sweep_goes_on(checkout: Checkout) -> None:

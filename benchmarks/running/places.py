@@ -66,6 +66,8 @@ class Processes:
             return process.submit(compute, name, source, cell).result()
         except BrokenProcessPool as error:
             process.shutdown(wait=False, kill_workers=True)
+            if not self._is_open:  # stopped and not lost: run again, it would never end
+                raise
             process = self._new()
             raise LostError(str(error)) from error
         finally:
@@ -74,6 +76,5 @@ class Processes:
     def _new(self) -> ProcessPoolExecutor:
         """A process, which starts with its first cell."""
         process = ProcessPoolExecutor(max_workers=1, env=ONE_THREAD)
-        if self._is_open:
-            self._started.append(process)
+        self._started.append(process)
         return process

@@ -23,6 +23,7 @@ from irl_lib.support.checks import (
     check_distribution,
     check_flags,
     check_indices,
+    check_numbers,
     check_real,
     check_rng,
     check_shape,
@@ -132,7 +133,7 @@ class Language:
         return np.hstack([prompts, rows[1], np.full_like(prompts, END)])
 
     def log_chances(
-        self, logits_of: Callable[[Tokens], ArrayLike], temperatures: Sequence[float] = (1.0,)
+        self, logits_of: Callable[[Tokens], ArrayLike], temperatures: ArrayLike = (1.0,)
     ) -> Array:
         """What a model gives to each string after each prompt, at each of K temperatures.
 
@@ -151,15 +152,14 @@ class Language:
         """
         if not callable(logits_of):
             raise ValueError(f"logits_of is {logits_of!r}; expected a function")
-        if not isinstance(temperatures, Sequence) or not temperatures:
+        given = check_numbers("temperatures", temperatures)
+        if given.ndim != 1 or not given.size or not (given > 0.0).all():
             raise ValueError(f"temperatures is {temperatures!r}; expected a list of numbers > 0")
-        for each in temperatures:
-            check_real("temperatures", each, 0.0, open_end=True)
-        texts, total = self.prompts[:, None], np.zeros((len(temperatures), len(self.prompts), 1))
+        texts, total = self.prompts[:, None], np.zeros((len(given), len(self.prompts), 1))
         for tokens in self.choices:
             logits = np.asarray(logits_of(texts))
             check_array("logits_of(texts)", logits, (len(texts), len(self.vocabulary)))
-            added = [log_softmax(logits / each, axis=1)[:, tokens] for each in temperatures]
+            added = [log_softmax(logits / each, axis=1)[:, tokens] for each in given.tolist()]
             more = np.stack(added).reshape(*total.shape, len(tokens))
             total = (total[..., None] + more).reshape(*total.shape[:2], -1)
             before = np.repeat(texts, len(tokens), axis=0)
