@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 from scipy.special import ndtri
 
 from irl_lib import Demonstrations, iq_learn, rollouts
@@ -107,7 +108,7 @@ def test_the_density_of_one_number_integrates_to_one() -> None:
         with torch.no_grad():
             at = torch.full_like(noise, state)
             actions, log_density = actor.drawn(at, noise)
-        mass = np.trapezoid(log_density.exp().numpy(), actions[:, 0].numpy())
+        mass = trapezoid(log_density.exp().numpy(), actions[:, 0].numpy())
         assert mass == pytest.approx(1.0, abs=1e-6)
 
 
@@ -171,7 +172,7 @@ def bowl(actions: Any) -> Any:
 def exact(temperature: float) -> float:
     """The soft maximum of the least Q, by a fine grid."""
     grid = np.linspace(-1.0, 1.0, 100_001)
-    return temperature * float(np.log(np.trapezoid(np.exp(bowl(grid) / temperature), grid)))
+    return temperature * float(np.log(trapezoid(np.exp(bowl(grid) / temperature), grid)))
 
 
 def best(temperature: float) -> float:
