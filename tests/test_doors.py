@@ -257,6 +257,16 @@ def calls() -> dict[str, Call]:
     acting = stepped | {"env": env, "demos": moves, "actor_learning_rate": 1e-3}
     steered = iq_learn.iq_learn(**acting)
     timed = iq_learn.timed_occupancy(model, pi)
+    endless = worlds.random_mdp(3, 2, 2, seed=0, discount=0.9).mdp
+    on_table = {
+        "mdp": endless,
+        "demos": planning.occupancy(endless, np.full((3, 2), 0.5)),
+        "learning_rate": 0.5,
+        "max_iterations": 3,
+        "tolerance": 10.0,
+        "progress": False,
+    }
+    linear = {"features": np.ones((3, 2, 1)), "state_only": True, "l2": 1e-3}
     said = {
         "logits": torch.zeros(2, 4, 3),
         "labels": torch.tensor([[-100, 1, 2, 0], [-100, -100, 1, 0]]),
@@ -339,6 +349,25 @@ def calls() -> dict[str, Call]:
         ),
         "adversarial.gail": Call(adversarial.gail, game | free),
         "adversarial.airl": Call(adversarial.airl, game | {"state_only": True, "reward_net": None}),
+        "adversarial.gail_tabular": Call(
+            adversarial.gail_tabular, on_table | {"entropy_weight": 0.1}
+        ),
+        "adversarial.airl_tabular": Call(adversarial.airl_tabular, on_table | linear),
+        "guided_cost.guided_cost_tabular": Call(
+            guided_cost.guided_cost_tabular,
+            {
+                "mdp": model,
+                "features": phi,
+                "demos": demos,
+                "seed": 0,
+                "episodes": 2,
+                "memory": 1,
+                "l2": 1e-3,
+                "learning_rate": 0.5,
+                "max_iterations": 1,
+                "progress": False,
+            },
+        ),
         "guided_cost.guided_cost_learning": Call(
             guided_cost.guided_cost_learning,
             {

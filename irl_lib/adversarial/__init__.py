@@ -26,6 +26,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from irl_lib.adversarial.tabular import (
+    TabularAirlResult,
+    TabularGailResult,
+    airl_tabular,
+    gail_tabular,
+)
 from irl_lib.support.lazy import lazily
 
 if TYPE_CHECKING:
@@ -37,8 +43,12 @@ __all__ = [
     "AirlResult",
     "GailResult",
     "Iteration",
+    "TabularAirlResult",
+    "TabularGailResult",
     "airl",
+    "airl_tabular",
     "gail",
+    "gail_tabular",
 ]
 
 __getattr__ = lazily(

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from irl_lib.guided_cost.tabular import GuidedCostTabularResult, guided_cost_tabular
 from irl_lib.guided_cost.weights import (
     log_weights,
     mixture_log_density,
@@ -57,8 +58,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GuidedCostResult",
+    "GuidedCostTabularResult",
     "Iteration",
     "guided_cost_learning",
+    "guided_cost_tabular",
     "log_weights",
     "mixture_log_density",
     "model_log_density",
