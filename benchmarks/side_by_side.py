@@ -20,9 +20,11 @@ learner's model; ``discount``, the learner's; ``expert``, of what kind it is.  G
 and guided cost learning can do with samples of the world instead of a model, and have the true
 dynamics in ``model``.
 
-The settings are the same in all parts, and were chosen by hand on the seeds 100 to 102: iterations
-were cut down so that a cell takes seconds, and the projection, guided cost learning and the
-adversarial methods stop before they are exact.
+The settings are the same in all parts.  They were chosen on the seeds 100 to 102 of ``park``: the
+ridge of maximum entropy of four values, that of AIRL of three and the price of IQ-Learn of five, for
+rewards that do well in all three dynamics and policies that do not do much worse than others.  The
+slack of max margin and the projection's tolerance were not tuned.  Iterations are cut down so that
+a cell takes seconds; ``converged`` says how many runs met their tolerance nevertheless.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ from irl_lib.mdp import MDP
 
 SEEDS, FEW, SHOWN, SHORT = 20, 5, 10, 40
 WORLDS = ("park", "sparse")
-L2, SLACK, PRICE = 1e-2, 10.0, 1e-2
+L2, SLACK, PRICE, GAME_L2 = 0.1, 10.0, 1.0, 1e-3
 Record = dict[str, Any]
 Array = np.ndarray[Any, Any]
 
@@ -198,7 +200,7 @@ def methods(s: Setting, seed: int) -> dict[str, Callable[[], Found]]:
         found = max_margin.projection(mdp, table, demos, tolerance=0.05, max_iterations=60)
         return found.policy, table @ found.weights, found.converged
 
-    game: Record = {"l2": 1e-4, "tolerance": 1e-2, "max_iterations": 30}
+    game: Record = {"l2": GAME_L2, "tolerance": 1e-2, "max_iterations": 30}
     shown = demos.counted(mdp) * (mdp.mass / demos.counted(mdp).sum())
     return {
         "cloning": cloned,
@@ -273,17 +275,13 @@ def demos_of(demos: Demonstrations, length: int) -> Demonstrations:
 
 def cells() -> list[Record]:
     """One for each seed of each level of each part; every method is in it."""
-    listed: list[Record] = [{"part": "park", "level": "", "seed": seed} for seed in range(SEEDS)]
-    return (
-        listed
-        + [{"part": "sparse", "level": "", "seed": seed} for seed in range(FEW)]
-        + [
-            {"part": part, "level": level, "seed": seed}
-            for part, levels in LEVELS.items()
-            for level in levels
-            for seed in range(FEW)
-        ]
-    )
+    changed = [(part, level) for part, levels in LEVELS.items() for level in levels]
+    listed: list[Record] = [
+        {"part": part, "level": level, "seed": seed}
+        for seed in range(FEW)
+        for part, level in [("park", ""), *changed, ("sparse", "")]
+    ]
+    return listed + [{"part": "park", "level": "", "seed": s} for s in range(FEW, SEEDS)]
 
 
 def run_cell(part: str, level: Any, seed: int) -> Record:
