@@ -3,7 +3,7 @@ r"""The game on a table: both players' moves are exact, and nothing is drawn at 
 The policy moves by :math:`\pi \propto \pi^{1-\eta\alpha} \exp(\eta Q)`, with Q of what it is
 paid, the step :math:`\eta` and the temperature :math:`\alpha`.  GAIL's discriminator is the best
 one, :math:`x = \log p_E - \log p_\pi`; AIRL's is a logistic regression on a reward and a
-potential, fitted to the end in each round.
+potential, which goes on in each round from where it was.
 
 References: Ho and Ermon (2016); Fu, Luo, Levine (2018).
 """
@@ -24,6 +24,7 @@ from irl_lib.support.checks import Array, check_count, check_flag, check_real
 from irl_lib.support.progress import bar
 from irl_lib.support.result import Result, warn_early
 
+STEPS = 100  # of L-BFGS at most, in a round, from where the last round ended
 CHECKED = 10  # rounds from one look at the gap to the next
 
 
@@ -211,7 +212,7 @@ def _fit(table: Array, shown: Array, own: Array, log_pi: Array, l2: float, start
         slope = own * expit(x) - shown * expit(-x)
         return float(value), np.asarray(table.T @ slope + l2 * theta)
 
-    exact = {"gtol": 1e-9, "ftol": 1e-15, "maxiter": 500, "maxcor": 30}
+    exact = {"gtol": 1e-7, "ftol": 1e-14, "maxiter": STEPS, "maxcor": 30}
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options=exact).x)
 
 
