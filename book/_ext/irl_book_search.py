@@ -28,7 +28,7 @@ from sphinx.environment import BuildEnvironment
 Entry = dict[str, Any]
 
 LONGEST = 6000  # characters of a section that are searched
-SKIPPED = (nodes.literal_block, nodes.math_block, nodes.raw, nodes.comment, nodes.image, nodes.section)
+SKIPPED = (nodes.literal_block, nodes.math_block, nodes.raw, nodes.comment, nodes.image, nodes.section, addnodes.desc)
 BEFORE_ARCHIVES = 300
 GREEK = dict(
     zip(

@@ -50,7 +50,7 @@
         else if (count(entry.body, phrase)) score *= 1.5;
       }
       if (entry.head.trim() === terms.join(" ")) score *= 1.3;
-      if (!pages[entry.page][0].startsWith("notebooks/")) score *= 0.7;
+      if (!pages[entry.page][0].startsWith("notebooks/")) score *= 0.45;
       if (/^(summary|exercises|references)$/i.test(entry.title)) score *= 0.35;
       score *= 0.5 ** missing;
       if (entry.object) score *= 0.12;
