@@ -1,8 +1,8 @@
-"""Sphinx extension: the book to take along, a page for addresses that lead nowhere, the footer's date.
+"""Sphinx extension: the book to take along, a page for lost readers, the footer's date.
 
 * ``irl-book.zip`` has the whole site, to be read from a disk; the same pages make the same archive.
-* ``{downloads}`` lists what there is to take along.  The PDF is made after the build (``make pdf``),
-  which puts its line in the place that the directive leaves for it.
+* ``{downloads}`` lists what there is to take along.  The PDF is made after the build, by
+  ``make pdf``, which puts its line in the place that the directive leaves for it.
 * ``404.html`` is shown under any address, so it has no relative address in it.
 """
 
@@ -27,9 +27,18 @@ NOT_PACKED = {ARCHIVE, PDF, "404.html", ".nojekyll"}
 PACKED_ALREADY = {".png", ".woff", ".woff2", ".whl", ".jpg"}
 EPOCH = (2020, 1, 1, 0, 0, 0)
 PDF_PLACE = "<!-- the book as one PDF -->"
-PDF_LINE = '<li class="pdf"><p><a class="reference external" href="../{name}">One PDF of the whole book</a>, {size}, solutions at the end.</p></li>'
+PDF_LINE = (
+    '<li class="pdf"><p><a class="reference external" href="../{name}">One PDF of the book</a>,'
+    " {size}, solutions at the end.</p></li>"
+)
+ARCHIVE_LINE = (
+    f'<li><p><a class="reference external" href="../{ARCHIVE}">All pages in one archive</a>,'
+    " to be unpacked and read without a connection.</p></li>"
+)
 LINK = re.compile(rf'href="(?:\.\./)*({re.escape(ARCHIVE)}|{re.escape(PDF)})"')
-RELATIVE = re.compile(r'(?P<before>\b(?:href|src|action)=")(?!https?:|#|/|data:|mailto:)(?P<path>[^"]*")')
+RELATIVE = re.compile(
+    r'(?P<before>\b(?:href|src|action)=")(?!https?:|#|/|data:|mailto:)(?P<path>[^"]*")'
+)
 
 
 class download_place(nodes.General, nodes.Element):  # noqa: N801 - docutils names its nodes in lower case
@@ -49,8 +58,8 @@ def pdf_line(out: Path) -> str:
 
 def visit_downloads(translator: Any, node: download_place) -> None:
     """Write the list."""
-    line = f'<li><p><a class="reference external" href="../{ARCHIVE}">All pages in one archive</a>, to be unpacked and read without a connection.</p></li>'
-    translator.body.append(f'<ul class="simple downloads">{line}{pdf_line(Path(translator.builder.outdir))}</ul>')
+    lines = ARCHIVE_LINE + pdf_line(Path(translator.builder.outdir))
+    translator.body.append(f'<ul class="simple downloads">{lines}</ul>')
     raise nodes.SkipNode
 
 
@@ -89,11 +98,13 @@ def rooted(page: str, base: str) -> str:
 
     Args:
         page: its HTML.
-        base: where the site is, with its scheme; its path alone is used, so that a copy on another host works.
+        base: where the site is; its path alone is used, so that a copy on another host works.
     """
     path = re.sub(r"^https?://[^/]*", "", base).rstrip("/") + "/"
     page = page.replace('data-content_root="./"', f'data-content_root="{path}"')
-    return RELATIVE.sub(lambda match: f"{match['before']}{path}{match['path'].removeprefix('./')}", page)
+    return RELATIVE.sub(
+        lambda match: f"{match['before']}{path}{match['path'].removeprefix('./')}", page
+    )
 
 
 def lost_page(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -25,12 +25,15 @@ def colab_address(repository: str, branch: str, docname: str) -> str:
 
 
 def serve_plain(buttons: list[dict[str, Any]], address: str) -> None:
-    """Lets the download button serve the plain notebook; pages that are none have no source to run."""
+    """Lets the download button serve the plain notebook; other pages have no source to run."""
     for group in buttons:
         if group.get("label") != "download-buttons":
             continue
         source = next(b for b in group["buttons"] if b["label"] == "download-source-button")
-        source |= {"url": address, "tooltip": "Download this chapter as a notebook that runs anywhere"}
+        source |= {
+            "url": address,
+            "tooltip": "Download this chapter as a notebook that runs anywhere",
+        }
         group["buttons"] = [b for b in group["buttons"] if address or b is not source]
 
 

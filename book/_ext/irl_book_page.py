@@ -42,7 +42,8 @@ ICON = re.compile(
 )
 DRAWING = r'[{,]"?%s"?:\[(\d+),(\d+),\[[^\]]*\],"[0-9a-f]+","([^"]+)"\]'
 ICON_SCRIPT = re.compile(
-    r"\s*<!-- So that users can add custom icons -->\s*<script src=\"[^\"]*fontawesome\.js[^>]*></script>"
+    r"\s*<!-- So that users can add custom icons -->\s*"
+    r"<script src=\"[^\"]*fontawesome\.js[^>]*></script>"
 )
 FORMULA_SCRIPTS = re.compile(
     r"\s*<script>window\.MathJax = .*?</script>"
@@ -56,7 +57,12 @@ SOURCE = re.compile(r"\bsrc=\"(?P<path>[^\"]+)\"")
 SPY = re.compile(r" data-bs-(?:spy|root-margin)=\"[^\"]*\"")
 FONT_FACE = re.compile(r"@font-face\{[^{}]*fontawesome[^{}]*\}")
 SOURCE_MAP = re.compile(r"\n?(?://# sourceMappingURL=\S+|/\*# sourceMappingURL=[^*]*\*/)")
-UNUSED = ("scripts/fontawesome.js", "vendor/fontawesome", "webpack-macros.html", "sbt-webpack-macros.html")
+UNUSED = (
+    "scripts/fontawesome.js",
+    "vendor/fontawesome",
+    "webpack-macros.html",
+    "sbt-webpack-macros.html",
+)
 PNG = b"\x89PNG\r\n\x1a\n"
 DESCRIPTION = 160  # characters, about what a search engine shows
 
@@ -141,7 +147,9 @@ def polish(page: str, files: Mapping[str, Path] | None = None) -> str:
         files: the pictures of the site, by the names that they have there.
     """
     page = ICON.sub(icon, ICON_SCRIPT.sub("", page))
-    page = VIEWPORT.sub("", page).replace('<meta charset="utf-8" />', '<meta charset="utf-8" />' + ONE_VIEWPORT, 1)
+    page = VIEWPORT.sub("", page).replace(
+        '<meta charset="utf-8" />', '<meta charset="utf-8" />' + ONE_VIEWPORT, 1
+    )
     page = SPY.sub("", page)
     if 'class="math' not in page:
         page = FORMULA_SCRIPTS.sub("", page)
@@ -187,9 +195,13 @@ def described(doctree: nodes.document) -> str:
 
 
 def add_description(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+    app: Sphinx,
+    pagename: str,
+    templatename: str,
+    context: dict[str, Any],
+    doctree: nodes.document | None,
 ) -> None:
-    """Put the description of a page into its head, in the words of search engines and of shared links."""
+    """Put the description of a page into its head, for search engines and for shared links."""
     text = described(doctree) if doctree is not None else ""
     url = f"{app.config.html_baseurl.rstrip('/')}"
     title = re.sub(r"<[^>]*>", "", str(context.get("title", "")))

@@ -1,8 +1,8 @@
 """Sphinx extension: questions at the end of each chapter, from ``book/quiz.yml``.
 
-The notebooks do not hold them: while a chapter is read, a section "Check your understanding" is put
-before its exercises.  Each question has choices and a folded answer, which is a ``details`` element,
-so that it opens without a script and by keyboard.
+While a chapter is read, a section "Check your understanding" is put before its exercises.  Each
+question has choices and a folded answer, which is a ``details`` element, so that it opens without a
+script and by keyboard.
 
     04_maximum_entropy:
       - ask: ...                 Markdown, with formulas
@@ -63,7 +63,9 @@ def asked(question: Question, number: int) -> list[nodes.Node]:
     """A question with its choices and the folded answer."""
     first, *rest = rendered(question["ask"])
     first.insert(0, nodes.strong("", f"{number}. "))
-    choices = nodes.enumerated_list(enumtype="upperalpha", prefix="", suffix=".", classes=["quiz-choices"])
+    choices = nodes.enumerated_list(
+        enumtype="upperalpha", prefix="", suffix=".", classes=["quiz-choices"]
+    )
     choices += [nodes.list_item("", *rendered(choice)) for choice in question["choices"]]
     letter = "ABCDEFGH"[question["right"] - 1]
     answer, *more = rendered(question["because"])
@@ -88,7 +90,11 @@ def insert(app: Sphinx, doctree: nodes.document) -> None:
         return
     app.env.note_dependency(str(FILE))
     top = next(doctree.findall(nodes.section))
-    later = [i for i, node in enumerate(top.children) if set(node.get("ids", ())) & set(BEFORE)] if top.children else []
+    later = (
+        [i for i, node in enumerate(top.children) if set(node.get("ids", ())) & set(BEFORE)]
+        if top.children
+        else []
+    )
     top.insert(later[0] if later else len(top.children), quiz(chapter))
 
 

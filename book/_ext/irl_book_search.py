@@ -28,18 +28,67 @@ from sphinx.environment import BuildEnvironment
 Entry = dict[str, Any]
 
 LONGEST = 6000  # characters of a section that are searched
-SKIPPED = (nodes.literal_block, nodes.math_block, nodes.raw, nodes.comment, nodes.image, nodes.section, addnodes.desc)
-BEFORE_ARCHIVES = 300
-GREEK = dict(
-    zip(
-        "alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi psi "
-        "chi omega Gamma Delta Theta Lambda Pi Sigma Phi Psi Omega".split(),
-        "αβγδεεζηθκλμνξπρστφψχωΓΔΘΛΠΣΦΨΩ",
-        strict=True,
-    )
+SKIPPED = (
+    nodes.literal_block,
+    nodes.math_block,
+    nodes.raw,
+    nodes.comment,
+    nodes.image,
+    nodes.section,
+    addnodes.desc,
 )
-SYMBOLS = GREEK | {"top": "ᵀ", "sum": "∑", "log": "log", "exp": "exp", "max": "max", "min": "min", "in": "∈", "le": "≤",
-                   "ge": "≥", "infty": "∞", "to": "→", "mid": "|", "cdot": "·", "times": "×", "ldots": "…", "dots": "…"}
+BEFORE_ARCHIVES = 300
+GREEK = {
+    "alpha": "α",
+    "beta": "β",
+    "gamma": "γ",
+    "delta": "δ",
+    "epsilon": "ε",
+    "varepsilon": "ε",
+    "zeta": "ζ",
+    "eta": "η",
+    "theta": "θ",
+    "kappa": "κ",
+    "lambda": "λ",
+    "mu": "μ",
+    "nu": "ν",
+    "xi": "ξ",
+    "pi": "π",
+    "rho": "ρ",
+    "sigma": "σ",
+    "tau": "τ",
+    "phi": "φ",
+    "psi": "ψ",
+    "chi": "χ",
+    "omega": "ω",
+    "Gamma": "Γ",
+    "Delta": "Δ",
+    "Theta": "Θ",
+    "Lambda": "Λ",
+    "Pi": "Π",
+    "Sigma": "Σ",
+    "Phi": "Φ",
+    "Psi": "Ψ",
+    "Omega": "Ω",
+}
+SYMBOLS = GREEK | {
+    "top": "ᵀ",
+    "sum": "∑",
+    "log": "log",
+    "exp": "exp",
+    "max": "max",
+    "min": "min",
+    "in": "∈",
+    "le": "≤",
+    "ge": "≥",
+    "infty": "∞",
+    "to": "→",
+    "mid": "|",
+    "cdot": "·",
+    "times": "×",
+    "ldots": "…",
+    "dots": "…",
+}
 COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 NOTED_PAGES = ("book/references", "book/errata")
 
@@ -48,7 +97,7 @@ NOTED_PAGES = ("book/references", "book/errata")
 
 
 def plain_formula(latex: str) -> str:
-    """A formula in plain letters, as far as that goes: ``γ V(s')`` for ``\\gamma V(s')``."""
+    """A formula in plain letters, as far as that goes: Greek ones for their commands."""
     text = COMMAND.sub(lambda match: SYMBOLS.get(match[1], ""), latex)
     return re.sub(r"\s+", " ", re.sub(r"[{}$\\^_&]|\\[,;!]", "", text)).strip()
 
@@ -68,12 +117,17 @@ def plain_text(node: nodes.Node) -> Iterator[str]:
 
 def words_of(node: nodes.Element) -> str:
     """The text of a section, but its title."""
-    parts = (part for child in node.children if not isinstance(child, nodes.title) for part in plain_text(child))
+    parts = (
+        part
+        for child in node.children
+        if not isinstance(child, nodes.title)
+        for part in plain_text(child)
+    )
     return " ".join("".join(parts).split())[:LONGEST]
 
 
 def sections(doctree: nodes.document) -> Iterator[Entry]:
-    """The sections of a page in order: their anchors, titles and text; the first stands for the page."""
+    """The sections of a page in order, with their text; the first stands for the page."""
     for i, section in enumerate(doctree.findall(nodes.section)):
         title = section.next_node(nodes.title)
         ids = section.get("ids", [])
@@ -142,10 +196,22 @@ def index(env: BuildEnvironment) -> dict[str, Any]:
     pages, entries = [], []
     for name in sorted(kept(env)):
         title = env.titles[name].astext() if name in env.titles else name
-        number = ".".join(map(str, env.toc_secnumbers.get(name, {}).get("", ()))) if hasattr(env, "toc_secnumbers") else ""
+        number = (
+            ".".join(map(str, env.toc_secnumbers.get(name, {}).get("", ())))
+            if hasattr(env, "toc_secnumbers")
+            else ""
+        )
         pages.append([f"{name}.html", f"{number}. {title}" if number else title])
         for entry in kept(env)[name]["entries"]:
-            entries.append([len(pages) - 1, entry["anchor"], entry["title"], entry["text"], entry.get("object", 0)])
+            entries.append(
+                [
+                    len(pages) - 1,
+                    entry["anchor"],
+                    entry["title"],
+                    entry["text"],
+                    entry.get("object", 0),
+                ]
+            )
     return {"pages": pages, "entries": entries}
 
 
@@ -157,7 +223,10 @@ def page_notes(path: Path, name: str) -> Iterator[tuple[str, str]]:
         if entry.name == "section" and not entry.find("h3", recursive=False):
             continue
         text = "".join(str(child) for child in inside if child.name not in ("section", "span"))
-        anchors = [entry["id"], *(span["id"] for span in entry.find_all("span", id=True, recursive=False))]
+        anchors = [
+            entry["id"],
+            *(span["id"] for span in entry.find_all("span", id=True, recursive=False)),
+        ]
         for anchor in anchors:
             yield f"{name}.html#{anchor}", text
 
@@ -172,7 +241,9 @@ def notes(app: Sphinx) -> dict[str, str]:
     for name, page in sorted(kept(app.env).items()):
         for anchor, latex in page["equations"].items():
             formula = html.escape(f"\\[{latex}\\]")
-            found[f"{name}.html#{anchor}"] = f'<div class="math notranslate nohighlight">{formula}</div>'
+            found[f"{name}.html#{anchor}"] = (
+                f'<div class="math notranslate nohighlight">{formula}</div>'
+            )
     return found
 
 
