@@ -49,12 +49,12 @@ $sheets
 body { background: #fff; }
 .bd-article { display: block !important; padding: 0 !important; }
 section.page, .contents { break-before: page; }
-section.page h1 { font-size: 22pt; margin-top: 0; }
+section.page h1 { font-size: 22pt; margin-top: 0; padding-top: 1px; }
 .cover { padding-top: 60mm; text-align: center; }
 .cover .title { font-size: 26pt; }
 .contents li { list-style: none; margin: .2em 0; }
 </style>
-<script>window.MathJax = {options: {enableMenu: false}}</script>
+<script>window.MathJax = {options: {enableMenu: false, processHtmlClass: "math"}}</script>
 <script defer src="$mathjax"></script>
 </head>
 <body><main class="bd-content">
