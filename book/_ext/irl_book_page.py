@@ -28,6 +28,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from irl_book_search import plain_text
+
 logger = logging.getLogger(__name__)
 
 BEFORE_ARCHIVES = 300
@@ -181,8 +183,8 @@ def polish_all(app: Sphinx) -> None:
 def described(doctree: nodes.document) -> str:
     """The first sentences of a page, as many as a search engine shows; at least one."""
     for paragraph in doctree.findall(nodes.paragraph):
-        if isinstance(paragraph.parent, nodes.section) and not list(paragraph.findall(nodes.math)):
-            text = " ".join(paragraph.astext().split())
+        if isinstance(paragraph.parent, nodes.section):
+            text = " ".join("".join(plain_text(paragraph)).split())
             sentences = re.split(r"(?<=[.?!:]) ", text)
             chosen = sentences[0]
             for sentence in sentences[1:]:

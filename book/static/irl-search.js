@@ -9,7 +9,7 @@
     text.toLowerCase().normalize("NFD").replace(/[\u0300-\u036f]/g, "").replace(/[-\u2010-\u2013_.]/g, " ");
   /* Plurals and -ing, -ed count as the word. */
   const stem = (word) =>
-    word.length > 4 ? word.replace(/(ies|y)$/, "i").replace(/(ing|ed|es|s)$/, "") : word;
+    word.length > 4 ? word.replace(/(ies|y|ing|ed|es|s)$/, "") : word;
   const words = (query) => level(query).split(/[^\p{L}\p{N}]+/u).filter(Boolean);
 
   const prepared = entries.map(([page, anchor, title, text, object]) => ({
@@ -32,6 +32,7 @@
       const holding = prepared.filter((e) => count(e.head + e.body, p)).length;
       return Math.log(1 + prepared.length / (1 + holding));
     });
+    const asksName = /[a-z][_.][a-z]/i.test(query);
     const found = [];
     for (const entry of prepared) {
       let score = 0;
@@ -50,11 +51,12 @@
         else if (count(entry.body, phrase)) score *= 1.5;
       }
       if (entry.head.trim() === terms.join(" ")) score *= 1.3;
-      if (!pages[entry.page][0].startsWith("notebooks/")) score *= 0.45;
-      if (/^(summary|exercises|references)$/i.test(entry.title)) score *= 0.35;
+      if (!pages[entry.page][0].startsWith("notebooks/")) score *= 0.15;
+      if (/^(summary|exercises|references|check your understanding)$/i.test(entry.title)) score *= 0.35;
       score *= 0.5 ** missing;
-      if (entry.object) score *= 0.12;
-      else if (pages[entry.page][0].startsWith("book/api")) score *= 0.25;
+      /* Who writes a name as code means the object. */
+      if (entry.object) score *= asksName ? 8 : 0.3;
+      else if (pages[entry.page][0].startsWith("book/api")) score *= 0.5;
       if (score > 0) found.push({ entry, score });
     }
     return found.sort((a, b) => b.score - a.score).slice(0, MOST).map((each) => each.entry);
