@@ -99,7 +99,7 @@ NOTED_PAGES = ("book/references", "book/errata")
 def plain_formula(latex: str) -> str:
     """A formula in plain letters, as far as that goes: Greek ones for their commands."""
     text = COMMAND.sub(lambda match: SYMBOLS.get(match[1], ""), latex)
-    return re.sub(r"\s+", " ", re.sub(r"[{}$\\^_&]|\\[,;!]", "", text)).strip()
+    return " ".join(re.sub(r"[{}$\\^_&]", "", re.sub(r"\\[,;:!]", " ", text)).split())
 
 
 def plain_text(node: nodes.Node) -> Iterator[str]:
