@@ -99,10 +99,17 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+def patient(browser: Browser, **options: Any) -> Page:
+    """A new page that waits also where the machine is busy with something else."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(120_000)
+    return page
+
+
 @contextmanager
 def visiting(browser: Browser, origin: str, name: str) -> Iterator[Visit]:
     """Opens a page, waits for its formulas, and records errors and requests to other hosts."""
-    page = browser.new_page(viewport=DESKTOP, color_scheme="light", reduced_motion="reduce")
+    page = patient(browser, viewport=DESKTOP, color_scheme="light", reduced_motion="reduce")
     visit = Visit(page)
 
     def hear(message: ConsoleMessage) -> None:
@@ -278,7 +285,7 @@ def test_the_book_has_formulas_to_render(browser: Browser, server: str) -> None:
 
 def test_a_chapter_is_light(browser: Browser, server: str) -> None:
     """What a reader waits for: compressed as a server would, without what is loaded later."""
-    page = browser.new_page(viewport=DESKTOP)
+    page = patient(browser, viewport=DESKTOP)
     weights: list[int] = []
 
     def weigh(request: Request) -> None:
@@ -294,7 +301,7 @@ def test_a_chapter_is_light(browser: Browser, server: str) -> None:
 
 
 def test_the_rest_of_a_chapter_comes_when_it_is_near(browser: Browser, server: str) -> None:
-    page = browser.new_page(viewport=DESKTOP)
+    page = patient(browser, viewport=DESKTOP)
     page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
     page.evaluate(READY)
     waiting = "() => document.querySelectorAll('mjx-lazy').length"
@@ -317,7 +324,7 @@ def test_the_rest_of_a_chapter_comes_when_it_is_near(browser: Browser, server: s
 
 
 def test_a_chapter_has_few_stops_and_each_is_seen(browser: Browser, server: str) -> None:
-    page = browser.new_page(viewport=DESKTOP)
+    page = patient(browser, viewport=DESKTOP)
     page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
     page.evaluate(READY)
     page.keyboard.press("Tab")
@@ -344,7 +351,7 @@ def test_a_chapter_has_few_stops_and_each_is_seen(browser: Browser, server: str)
 
 
 def test_the_contents_always_say_where_the_reader_is(browser: Browser, server: str) -> None:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page = patient(browser, viewport={"width": 1440, "height": 900})
     page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
     height = page.evaluate("() => document.documentElement.scrollHeight")
     for y in range(0, height, height // 25):
@@ -361,7 +368,7 @@ def test_the_contents_always_say_where_the_reader_is(browser: Browser, server: s
 
 
 def test_the_drawers_of_a_phone_close(browser: Browser, server: str) -> None:
-    page = browser.new_page(viewport=PHONE)
+    page = patient(browser, viewport=PHONE)
     page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
     page.wait_for_timeout(300)
     for toggle, drawer in (
@@ -425,7 +432,7 @@ def test_search_finds_the_section_first_from_disk(browser: Browser, site: Path) 
 
 
 def test_the_search_page_shows_what_it_found(browser: Browser, site: Path) -> None:
-    page = browser.new_page(viewport=DESKTOP)
+    page = patient(browser, viewport=DESKTOP)
     page.goto(f"{site.as_uri()}/search.html?q=partition+function", wait_until="load")
     page.locator("#search-hits li").first.wait_for()
     piece = page.locator("#search-hits li").first
@@ -449,7 +456,7 @@ def test_the_search_page_shows_what_it_found(browser: Browser, site: Path) -> No
     ids=["citation", "equation", "erratum"],
 )
 def test_a_reference_shows_what_it_leads_to(browser: Browser, site: Path, link: str) -> None:
-    page = browser.new_page(viewport=DESKTOP)
+    page = patient(browser, viewport=DESKTOP)
     page.goto(f"{site.as_uri()}/{CHAPTER}.html", wait_until="load")
     page.evaluate(READY)
     chosen = page.locator(f".bd-article p {link}:not(.headerlink)").first
@@ -475,7 +482,7 @@ def letters(text: str) -> str:
 def test_a_printed_chapter_has_all_its_text_on_white(
     browser: Browser, site: Path, tmp_path: Path
 ) -> None:
-    page = browser.new_page(viewport=DESKTOP, color_scheme="dark")
+    page = patient(browser, viewport=DESKTOP, color_scheme="dark")
     page.goto(f"{site.as_uri()}/notebooks/05_neural_rewards.html", wait_until="load")
     page.evaluate(TYPESET)
     lines = page.evaluate("""() => [...document.querySelectorAll('.bd-article :is(pre, p, li, h2)')]
