@@ -480,6 +480,13 @@ def letters(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", unicodedata.normalize("NFKC", text))
 
 
+def is_in(line: str, text: str) -> bool:
+    """Whether a text has a line, whole or in the two pieces that a page's end makes of it."""
+    line = letters(line)
+    cuts = range(len(line))
+    return line in text or any(line[:i] in text and line[i:] in text for i in cuts[4:-4])
+
+
 def test_a_printed_chapter_has_all_its_text_on_white(
     browser: Browser, site: Path, tmp_path: Path
 ) -> None:
@@ -496,7 +503,7 @@ def test_a_printed_chapter_has_all_its_text_on_white(
     text = letters("".join(each.extract_text() for each in printed.pages))
     wanted = [line for line in lines if len(letters(line)) > 3]
     assert len(wanted) > 200
-    assert [line for line in wanted if letters(line) not in text] == []
+    assert [line for line in wanted if not is_in(line, text)] == []
     assert len(printed.pages) < 45
 
 
