@@ -111,8 +111,8 @@ def summary(finished: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[R
             row: Row = {"drivers": drivers, "model": model}
             for what in ("match", "ninety"):
                 shares = np.array([result[f"{model}: {what}"] for result in mine])
-                row[what] = float(shares.mean())
-                row[f"{what}_error"] = float(shares.std(ddof=1) / np.sqrt(len(shares)))
+                row[what] = round(float(shares.mean()), 1)
+                row[f"{what}_error"] = round(float(shares.std(ddof=1) / np.sqrt(len(shares))), 1)
             ours = [result["maximum entropy: match"] for result in mine]
             behind = sum(
                 a > result[f"{model}: match"] for a, result in zip(ours, mine, strict=True)
