@@ -511,6 +511,20 @@ def test_an_observation_that_is_not_finite_is_named() -> None:
         adversarial.gail(env, one_expert(), seed=0, max_iterations=1, **SMALL)
 
 
+def test_an_environment_may_write_to_the_actions_that_it_is_given() -> None:
+    class Writes(gymnasium.ActionWrapper):  # type: ignore[misc]
+        def action(self, action: Any) -> Any:
+            kept = action.copy()
+            action[:] = 0.0
+            return kept
+
+    shown, played = shipped("point_maze_expert").select([0]), []
+    for make in (worlds.point_maze, lambda: Writes(worlds.point_maze())):
+        env = SyncVectorEnv([make])
+        played.append(adversarial.gail(env, shown, seed=0, max_iterations=1, **SMALL))
+    assert same(*played)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -525,6 +539,20 @@ def test_an_observation_that_is_not_finite_is_named() -> None:
         ({"trace": 1.5}, "trace"),
         ({"callback": 3}, "callback is 3"),
         ({"demos": 3}, "demos"),
+        (
+            {"demos": Demonstrations([np.zeros((1, 4))], [np.zeros(0, int)])},
+            "demos have no steps; expected at least one action to copy",
+        ),
+        (
+            {"demos": Demonstrations([np.full((2, 4), 1e39)], [[0]])},
+            r"demos have a state with an entry of size 1e\+39; expected at most 1e\+30",
+        ),
+        ({"learning_rate": 1e300}, r"learning_rate is 1e\+300; expected a number in \(0, 1e\+30\]"),
+        ({"penalty": 1e300}, r"penalty is 1e\+300"),
+        (
+            {"policy_learning_rate": 1e30},
+            r"weights are not finite in iteration 0: policy_learning_r",
+        ),
         ({"env": 3}, "env is 3; expected a Gymnasium"),
     ],
 )
@@ -564,7 +592,15 @@ def test_a_reward_network_of_other_inputs_is_refused() -> None:
         )
     with pytest.raises(ValueError, match=r"n_inputs 5: states of 5 numbers, .* all is over"):
         adversarial.airl(cartpoles(), one_expert(), seed=0, reward_net=RewardNet(4), **SMALL)
-    net = RewardNet(6)
+    column: Any = torch.nn.Linear(5, 1)
+    column.n_inputs = 5
+    with pytest.raises(ValueError, match=r"reward_net returns torch.Size\(\[2, 1\]\) for inputs"):
+        adversarial.airl(cartpoles(), one_expert(), seed=0, reward_net=column, **SMALL)
+    spoiled = RewardNet(5)
+    spoiled.centre.fill_(torch.nan)
+    with pytest.raises(ValueError, match="the discriminator pays nan for a step"):
+        adversarial.airl(cartpoles(), one_expert(), seed=0, reward_net=spoiled, **SMALL)
+    net = RewardNet(6).double()  # trained in 32 bits
     before = [each.clone() for each in net.parameters()]
     found = adversarial.airl(
         cartpoles(),
