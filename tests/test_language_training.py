@@ -19,7 +19,7 @@ pytest.importorskip("accelerate")
 import tiny_models  # noqa: E402
 from benchmarks import language_step  # noqa: E402
 from irl_lib import language  # noqa: E402
-from irl_lib.language import data  # noqa: E402
+from irl_lib.language import data, fine_tuning  # noqa: E402
 from irl_lib.language.__main__ import main  # noqa: E402
 from irl_lib.language.trainer import IQTrainer  # noqa: E402
 
@@ -155,6 +155,8 @@ def test_a_chat_template_is_used_where_there_is_one() -> None:
 
 def test_what_is_cut_has_no_end() -> None:
     tokenizer = tiny_models.tokenizer()
+    ((ids, _),) = data.encode([data.Pair(1, "abc", "de")], tokenizer, 6, cut=False)
+    assert tokenizer.decode(ids) == "abcde<end>"  # which is just long enough
     ((ids, labels),) = data.encode([data.Pair(1, "abc", "defgh")], tokenizer, 5, cut=True)
     assert tokenizer.decode(ids) == "abcde"
     assert labels == [-100] * 3 + ids[3:]
@@ -424,6 +426,16 @@ def test_two_processes_are_one_with_batches_twice_as_large(tmp_path: Path) -> No
         assert rows[0][term] == pytest.approx(rows[1][term], rel=1e-4)
     assert float((ends[0] - ends[1]).abs().max()) < 1e-4
     assert float((ends[0] - weights(load(tmp_path / "base"))).abs().max()) > 1e-3
+
+
+def test_the_last_checkpoint_is_the_one_of_most_steps(tmp_path: Path) -> None:
+    for steps in (9, 10):
+        (tmp_path / f"checkpoint-{steps}").mkdir()
+        (tmp_path / f"checkpoint-{steps}" / "trainer_state.json").write_bytes(b"{}")
+    for odd in ("checkpoint-11", "checkpoint-old"):  # not whole; no one's
+        (tmp_path / odd).mkdir()
+    (tmp_path / "checkpoint-old" / "trainer_state.json").write_bytes(b"{}")
+    assert fine_tuning._begin(tmp_path, {}) == str(tmp_path / "checkpoint-10")
 
 
 # --- what a step costs ----------------------------------------------------------------------------
