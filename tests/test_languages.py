@@ -58,6 +58,10 @@ def test_letters_look_back_one_or_two() -> None:
         spread = np.ptp(rows, axis=0).max()
         assert (spread < 1e-9) == (last % 2 == 1)
         assert (np.array(rows) == 0).any()
+    longer = grid.sum(axis=tuple(range(5, languages.LENGTH + 1)))  # of the first four
+    for x, last in product(range(n), range(n)):  # the fourth, given the two before it: no more
+        rows = [row / row.sum() for row in longer[:, :, x, last].reshape(-1, n) if row.sum()]
+        assert not rows or np.ptp(rows, axis=0).max() < 1e-9
 
 
 def test_samples_have_the_chances_of_the_language() -> None:
