@@ -45,7 +45,7 @@ INSTALL := $(if $(UV),uv pip install --quiet --compile-bytecode --python $(BIN)/
 TORCH_INDEX ?=
 TORCH := $(shell sed -n 's/^torch==/torch==/p' requirements.txt)
 
-.PHONY: help anew book test portable explore notebooks lab bench serve clean
+.PHONY: help anew book test portable explore notebooks replicate lab bench serve clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ explore: $(STAMP) ## draw new examples for the property tests (MINUTES=60)
 
 notebooks: $(STAMP) ## run all notebooks anew, in place (ONLY=04 for one chapter)
 	@$(BIN)/python book/run_notebooks.py $(ONLY)
+
+replicate: $(STAMP) ## run every chapter for 20 other seeds (hours; Ctrl-C keeps what is done)
+	@$(BIN)/python -m benchmarks replication
 
 # What is built and tested does not need the editor, and some of what it brings along slows the build: so it has an
 # environment of its own, which sees everything in the other.
