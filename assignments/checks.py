@@ -151,12 +151,17 @@ def class_of(found, wrong, rtol=1e-6, atol=1e-8):
     return ""
 
 
-def visible_check(answers):
+def visible_check(answers, first=0, strict=False):
     """The function ``check`` of a starter notebook.
 
     Args:
         answers: for each graded function ``right``, the outcomes on the visible probes (or None),
             ``wrong``, those of each class of errors, and ``says``, a sentence for each class.
+        first: the seed of the first probe.
+        strict: whether to fail rather than to print.
+
+    Raises:
+        AssertionError: if it is strict, for a wrong answer.
     """
 
     def check(function, draw, run=None, judge=None, probes=3, rtol=1e-6, atol=1e-8, library=False):
@@ -164,7 +169,7 @@ def visible_check(answers):
         known, found, faults = answers[name], [], []
         for i in range(probes):
             right = known["right"][i] if known["right"] else None
-            words = plain(draw(np.random.default_rng(i)))
+            words = plain(draw(np.random.default_rng(first + i)))
             probe = restored(words)
             call = (lambda: run(function, **probe)) if run else (lambda: function(**probe))
             found.append(outcome(call))
@@ -172,8 +177,9 @@ def visible_check(answers):
         said = next((each for each in faults if each), "")
         if said and not said.startswith("not attempted"):
             said = known["says"].get(class_of(found, known["wrong"], rtol, atol), said)
-        said = said or "passes the visible check"
-        print(f"{name}: {said}")
-        return said
+        if strict:
+            assert not said, f"{name}: {said}"
+        else:
+            print(f"{name}: {said or 'passes the visible check'}")
 
     return check
