@@ -364,7 +364,7 @@ def summary(master: Master, results: dict[str, list[Part]]) -> str:
         counted = Counter((part.function, part.error) for part in rows if part.said)
         for (function, error), count in counted.most_common():
             said = master.sentence(function, error)
-            lines += [f"- {count} of {n}: `{function}`, {error}" + (f". {said}" if said else "")]
+            lines += [f"- {count} of {n}: `{function}`, {error}" + (f": {said}" if said else "")]
         lines += [] if counted else ["Nobody lost a point."]
         lines += [""]
     return "\n".join(lines)

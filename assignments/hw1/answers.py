@@ -211,7 +211,7 @@ WRONG = {
         "not converged": (
             "the values have not converged. Iterate until they no longer change, or evaluate "
             "policies exactly.",
-            "range(2_000)",
+            "range(800)",
             "range(20)",
         ),
         "soft": (
@@ -229,7 +229,7 @@ WRONG = {
             "this is the worst policy: take the maximum, not the minimum.",
             RESPONSE + "    reward = features @ weights + loss\n"
             "    v = np.zeros(len(reward))\n"
-            "    for _ in range(2_000):\n"
+            "    for _ in range(700):\n"
             "        q = reward + discount * transitions @ v\n"
             "        v = q.min(axis=1)\n"
             "    return q.argmin(axis=1), q",
@@ -244,7 +244,7 @@ WRONG = {
             "",
             RESPONSE + "    reward = features @ weights\n"
             "    v = np.zeros(len(reward))\n"
-            "    for _ in range(2_000):\n"
+            "    for _ in range(700):\n"
             "        q = reward + discount * transitions @ v\n"
             "        v = q.max(axis=1)\n"
             "    return (q + loss).argmax(axis=1), q + loss",
@@ -399,7 +399,7 @@ RIGHT = {
         "        actions = q.argmax(axis=1)",
         "loops": RESPONSE + "    n_states, n_actions = loss.shape\n"
         "    v = np.zeros(n_states)\n"
-        "    for _ in range(1_000):\n"
+        "    for _ in range(700):\n"
         "        q = np.zeros((n_states, n_actions))\n"
         "        for s in range(n_states):\n"
         "            for a in range(n_actions):\n"
