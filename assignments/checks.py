@@ -72,7 +72,8 @@ def difference(result, expected, rtol, atol, reveal=True):
             return f"returns something else than a dict with the keys {sorted(expected)}"
         pairs = [(f"the entry {key!r} ", result[key], expected[key]) for key in expected]
     elif isinstance(expected, list):
-        if not isinstance(result, (list, np.ndarray)) or len(result) != len(expected):
+        several = isinstance(result, list) or (isinstance(result, np.ndarray) and result.ndim > 0)
+        if not several or len(result) != len(expected):
             return f"doesn't return {len(expected)} values; expected as many as the text lists"
         pairs = [(f"value {i} ", *each) for i, each in enumerate(zip(result, expected))]
     elif isinstance(expected, np.ndarray):
