@@ -794,7 +794,7 @@ WRONG = {
     surprise = v[:, 1:] - q
     reward = q - discount * later
     each = surprise + weight * reward**2
-    step = torch.cumsum(shown, dim=1) - 1
+    step = (torch.cumsum(shown, dim=1) - 1).to(logits)  # 64 bits, too
     return torch.sum(torch.where(shown, discount**step * each, 0.0), dim=1)""",
         ),
         "values behind a stop-gradient": (
@@ -811,8 +811,8 @@ WRONG = {
         ),
         "discount counted from the prompt": (
             "the discount counts positions of the row; the answer's first token has k = 0.",
-            "step = torch.cumsum(shown, dim=1) - 1",
-            "step = torch.arange(shown.shape[1]).expand(shown.shape)",
+            "(torch.cumsum(shown, dim=1) - 1)",
+            "torch.arange(shown.shape[1]).expand(shown.shape)",
         ),
         "tokens not discounted": (
             "the tokens' terms are not multiplied by gamma to the power k.",
@@ -881,9 +881,9 @@ WRONG = {
         ),
         "first token left out": (
             "",
-            "    step = torch",
+            "    step = (torch",
             "    shown = shown & is_answer[:, :-1]\n"
-            "    step = torch",
+            "    step = (torch",
         ),
         "prompts and padding end, too": (
             "",
