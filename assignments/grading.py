@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -175,7 +176,7 @@ def verdict(
     if seconds <= 0.1:
         return "time", "not graded: the time of the whole submission was used up before"
     found = box.call(words, seconds)
-    said = next((each for each in check.faults(found, probes) if each), "")
+    said = next((each for each in check.faults(found, probes, check.expected(probes)) if each), "")
     if not said:
         return "", ""
     if any(each.get("result", "") is None for each in found):
@@ -259,6 +260,8 @@ def worked(
     boxes: SimpleQueue[Sandbox] = SimpleQueue()
     with ThreadPoolExecutor(jobs) as pool:
         made = list(pool.map(lambda _: Sandbox(packages(master)), range(jobs)))
+        if not all(box.apart for box in made):
+            print("no namespaces here: submissions are shut in by limits alone", file=sys.stderr)
         for box in made:
             boxes.put(box)
 
