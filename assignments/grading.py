@@ -86,7 +86,9 @@ def found_in(folder: Path) -> list[Submission]:
         ValueError: if there are none, or a student has two.
     """
     alone = {path.stem: [path] for path in folder.glob("*.ipynb")}
-    inside = {each.name: sorted(each.rglob("*.ipynb")) for each in folder.iterdir() if each.is_dir()}
+    inside = {
+        each.name: sorted(each.rglob("*.ipynb")) for each in folder.iterdir() if each.is_dir()
+    }
     everything = alone | {name: paths for name, paths in inside.items() if paths}
     if twice := [name for name, paths in everything.items() if len(paths) > 1]:
         raise ValueError(f"more than one notebook of {', '.join(sorted(twice))}")
@@ -282,7 +284,9 @@ def worked(
 
 def packages(master: Master) -> list[str]:
     """What the given code imports, but the book's own package."""
-    lines = [each.source for each in master.statements if each.source.startswith(("import", "from"))]
+    lines = [
+        each.source for each in master.statements if each.source.startswith(("import", "from"))
+    ]
     return sorted({line.split()[1] for line in lines if "irl_lib" not in line})
 
 

@@ -1,4 +1,4 @@
-"""Answers to assignment 2: wrong ones, by the class of the error, and right ones in other styles."""
+"""Answers to assignment 2: wrong ones by the class of the error, right ones in other styles."""
 
 BACKWARD = "def soft_backward(transitions, reward, discount, horizon):\n"
 FIXED = "def soft_fixed_point(transitions, reward, discount):\n"
@@ -145,7 +145,11 @@ WRONG = {
         ),
         "uniform": ("", "special.softmax(q, axis=1)", "np.full(q.shape, 1 / q.shape[1])"),
         "one step": ("", "while change > 1e-10", "for _ in range(1)"),
-        "q returned": ("", "special.softmax(q, axis=1), np.logaddexp.reduce(q, axis=1)", "q, values"),
+        "q returned": (
+            "",
+            "special.softmax(q, axis=1), np.logaddexp.reduce(q, axis=1)",
+            "q, values",
+        ),
         "policy only": ("", ", np.logaddexp.reduce(q, axis=1)", ""),
         "policy of the reward": ("", "special.softmax(q, axis=1)", "special.softmax(reward, 1)"),
     },
@@ -417,7 +421,8 @@ RIGHT = {
     },
     "maxent_gradient": {
         "autograd": GRADIENT + "    import torch\n"
-        "    P, phi, p0, mu = (torch.as_tensor(x) for x in (transitions, features, initial, expert))\n"
+        "    P, phi = torch.as_tensor(transitions), torch.as_tensor(features)\n"
+        "    p0, mu = torch.as_tensor(initial), torch.as_tensor(expert)\n"
         "    w = torch.tensor(weights, requires_grad=True)\n"
         "    v = torch.zeros(len(p0), dtype=P.dtype)\n"
         "    for _ in range(horizon):\n"

@@ -1,8 +1,8 @@
 """The assignments on the site: their starter notebooks, and a table of them.
 
-After the build, ``starter/`` holds the notebooks for students, made by the assignments' own command.
-``{assignments}`` is a table with a line for each: what it is about, points, hours, and where to
-open it.  No solution and no hidden test gets to the site.
+After the build, ``starter/`` holds the notebooks for students, made by the assignments' own
+command.  ``{assignments}`` is a table with a line for each: what it is about, points, hours, and
+where to open it.  No solution and no hidden test gets to the site.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 from irl_book_launch import colab_address
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
-from assignments.master import Master, masters  # noqa: E402
+from assignments.master import Master, masters
 
 HEADER = ("Assignment", "Points", "Hours", "Notebook")
 

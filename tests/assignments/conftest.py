@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,6 @@ def write_notebook(path: Path, master: Master, cells: list[str]) -> None:
     ]
     notebook = {"cells": made, "metadata": {"assignment": master.name}, "nbformat": 4}
     path.write_text(json.dumps(notebook), encoding="utf-8")
-
-
-Answers = Callable[[Master], dict[str, list[str]]]
 
 
 def wrong_by_rank(master: Master) -> dict[str, list[str]]:

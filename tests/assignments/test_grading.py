@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from assignments import grading, sandbox
+from assignments import grading
 from assignments.grading import Submission, found_in, grade, packages, seeds
 from assignments.master import Master
 from assignments.packages import write_gradescope
@@ -139,14 +139,14 @@ CHEATS = {
         "        setattr(checks, name, lambda *a, **k: '')\n"
         "    checks.same = lambda *a, **k: True\n"
         "    checks.outcome = lambda call: {{'result': 'right', 'said': ''}}\n"
-        "    json.dumps = lambda *a, **k: '{{\"end\": \"\"}}'\n"
+        '    json.dumps = lambda *a, **k: \'{{"end": ""}}\'\n'
         "    return policy"
     ),
     "writes its own report": (
         "    import os\n"
         "    for handle in range(3, 64):\n"
         "        try:\n"
-        "            os.write(handle, b'{{\"result\": {{}}}}\\n' * 3 + b'{{\"end\": \"\"}}\\n')\n"
+        '            os.write(handle, b\'{{"result": {{}}}}\\n\' * 3 + b\'{{"end": ""}}\\n\')\n'
         "        except OSError:\n"
         "            pass\n"
         "    os._exit(0)"
@@ -181,9 +181,10 @@ CHEATS = {
     ),
     "uses the book's package": "    from irl_lib import planning\n{right}",
 }
-SOLVED = FIRST.solution_of(TOUCHED).partition('policy."""\n')[2] or FIRST.solution_of(
-    TOUCHED
-).partition('(S, A)."""\n')[2]
+SOLVED = (
+    FIRST.solution_of(TOUCHED).partition('policy."""\n')[2]
+    or FIRST.solution_of(TOUCHED).partition('(S, A)."""\n')[2]
+)
 ALONE = ("loops", "exits", "forks", "always equal", "leaves a process", "prints a gigabyte")
 
 
@@ -205,8 +206,6 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cheat_costs_what_it_touched_and_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import socket
-
     monkeypatch.setenv("SECRET-IN-A-NAME", "1")
     place = tmp_path / "precious"
     place.mkdir()
@@ -291,9 +290,7 @@ def test_each_student_has_an_instance_and_keeps_it() -> None:
     assert seeds("t", "ann", check, 0) != one
 
 
-def test_it_goes_on_after_an_interruption(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_goes_on_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abcd":
         write_notebook(tmp_path / "in" / f"{name}.ipynb", FIRST, [])
     done: list[str] = []

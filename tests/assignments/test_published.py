@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -68,7 +69,7 @@ def pairs(block: str) -> Iterator[str]:
     """Each two lines of a solution that follow each other."""
     lines = [line.strip() for line in block.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("# BEGIN", "# END"))]
-    for one, two in zip(lines, lines[1:], strict=False):
+    for one, two in pairwise(lines):
         if len(one) + len(two) > 40:
             yield squeezed(one + two)
 
