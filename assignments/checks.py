@@ -5,6 +5,7 @@ of one call: ``{"result": ...}`` in the words of JSON, or ``{"error": "its type:
 """
 
 import inspect
+from functools import partial
 
 import numpy as np
 
@@ -172,7 +173,7 @@ def visible_check(answers, first=0, strict=False):
             right = known["right"][i] if known["right"] else None
             words = plain(draw(np.random.default_rng(first + i)))
             probe = restored(words)
-            call = (lambda: run(function, **probe)) if run else (lambda: function(**probe))
+            call = partial(run, function, **probe) if run else partial(function, **probe)
             found.append(outcome(call))
             faults.append(fault(found[-1], right, restored(words), judge, rtol, atol))
         said = next((each for each in faults if each), "")

@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import io
 import json
+import os
 import re
 import runpy
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import yaml
 from assignments import checks, slices
 
 HERE = Path(__file__).resolve().parent
+CACHE = HERE.parent / ".cache" / "assignments"
 Cell = dict[str, Any]
 SOLUTION = re.compile(
     r"^(?P<indent>[ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION$", re.DOTALL | re.MULTILINE
@@ -85,11 +87,15 @@ class Check:
         return list(found)
 
     def faults(
-        self, found: list[dict[str, Any]], probes: list[Any], reveal: bool = False
+        self,
+        found: list[dict[str, Any]],
+        probes: list[Any],
+        expected: list[dict[str, Any] | None],
+        reveal: bool = False,
     ) -> list[str]:
         """What is wrong with each outcome; nothing where it is right."""
         how = self.judge, self.rtol, self.atol, reveal
-        rows = zip(found, self.expected(probes), probes, strict=True)
+        rows = zip(found, expected, probes, strict=True)
         return [checks.fault(one, right, checks.restored(p), *how) for one, right, p in rows]
 
 
@@ -135,8 +141,9 @@ class Master:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Of the master and its answers."""
-        texts = self.path.read_bytes() + (self.path.parent / "answers.py").read_bytes()
+        """Of the master, its answers, and what compares them."""
+        paths = self.path, self.path.with_name("answers.py"), Path(checks.__file__)
+        texts = b"".join(path.read_bytes() for path in paths)
         return hashlib.sha256(texts).hexdigest()
 
     @functools.cached_property
@@ -220,6 +227,12 @@ class Master:
             cell["id"] = f"{self.name}-{i}"
         return cells
 
+    @property
+    def given_code(self) -> str:
+        """All code that students receive as it is, outside of questions."""
+        cells = [part for part in self.parts if not isinstance(part, Question)]
+        return "\n".join(source(cell) for cell in cells if cell["cell_type"] == "code")
+
     def given(self, name: str) -> str:
         """The source of what a function of the starter needs."""
         return slices.needed(self.statements, name)
@@ -231,10 +244,17 @@ class Master:
         return slices.statements(source(cell) for cell in cells if cell["cell_type"] == "code")
 
     def visible_answers(self) -> dict[str, Any]:
-        """What :func:`assignments.checks.visible_check` has to know."""
-        return {
-            check.name: self.visible_answer(check) for _, check in self.checks if not check.hidden
-        }
+        """What :func:`assignments.checks.visible_check` has to know; computed once."""
+        kept = CACHE / f"{self.digest}.json"
+        if not kept.exists():
+            visible = (check for _, check in self.checks if not check.hidden)
+            known = {check.name: self.visible_answer(check) for check in visible}
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            part = kept.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
+            part.replace(kept)
+        read: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return read
 
     def visible_answer(self, check: Check) -> dict[str, Any]:
         """The same of one function."""

@@ -13,9 +13,18 @@ from typing import Any
 from assignments.master import HERE, Cell, Check, Master, masters, source
 from assignments.starter import ROOT, cell
 
-NEEDED = (
-    "clarabel cvxpy gymnasium matplotlib networkx numpy pyyaml scipy torch tqdm".split()
-)
+NEEDED = [
+    "clarabel",
+    "cvxpy",
+    "gymnasium",
+    "matplotlib",
+    "networkx",
+    "numpy",
+    "pyyaml",
+    "scipy",
+    "torch",
+    "tqdm",
+]
 SETUP = """\
 #!/usr/bin/env bash
 # Runs once, when the package is uploaded: Python 3.11 and the packages of the book's environment.
@@ -109,7 +118,6 @@ def hidden(master: Master, check: Check, call: ast.Call) -> Cell:
     known = json.dumps({check.name: {"right": right, "wrong": {}, "says": {}}}, ensure_ascii=False)
     rest = ast.unparse(call).removeprefix("check")
     text = (
-        "# HIDDEN\n"
-        f"visible_check(json.loads(r'''{known}'''), first={first}, strict=True){rest}\n"
+        f"# HIDDEN\nvisible_check(json.loads(r'''{known}'''), first={first}, strict=True){rest}\n"
     )
     return cell("code", f"hidden-{check.name}", text)

@@ -16,17 +16,20 @@ import irl_book_common as common  # noqa: E402
 from irl_book_site import wheel_name, wheel_version  # noqa: E402
 
 HEADER = """\
-*This is an assignment of the book [{title}]({site}/). It runs on Colab, or in the book's own environment.*
+*This is an assignment of the book [{title}]({site}/).
+It runs on Colab, or in the book's own environment.*
 
 **How it works.**
 Run the next two cells first.
 The first installs the book's package where it is missing, the second holds the checks.
-Then write your answers where a cell says `...`, and run the check below each; it says what is wrong, as well as it can tell.
+Then write your answers where a cell says `...`, and run the check below each.
+It says what is wrong, as well as it can tell.
 
 **How it is graded.**
 Hand in this notebook.
 Each function is called with inputs that are drawn anew, and has 30 seconds for all of them.
-The grader takes your function and the imports, functions, classes and variables that it uses, and nothing else of the notebook; `irl_lib` is not there then, unless a question says so.
+The grader takes your function and the imports, functions, classes and variables that it uses,
+and nothing else of the notebook; `irl_lib` is not there then, unless a question says so.
 Don't change the names of functions or of their arguments."""
 
 

@@ -40,13 +40,14 @@ def of_visible(master: Master, check: Check) -> Iterator[str]:
     """What students see: the solution passes, each listed error is named."""
     start = time.perf_counter()
     probes = check.drawn(list(range(check.probes)))
-    if said := faults_of(check, check.function, probes):
+    expected = check.expected(probes)
+    if said := faults_of(check, check.function, probes, expected):
         yield f"the solution fails its visible check: {said}"
     if (seconds := time.perf_counter() - start) > 2 * VISIBLE_SECONDS:
         yield f"the visible check takes {seconds / 2:.1f} s"
     wrong = master.visible_answer(check)["wrong"]
     for name, found in wrong.items():
-        if not any(check.faults(found, probes)):
+        if not any(check.faults(found, probes, expected)):
             yield f"the visible check does not notice '{name}'"
         elif (called := checks.class_of(found, wrong, check.rtol, check.atol)) != name:
             yield f"'{name}' is called '{called}'"
@@ -68,21 +69,27 @@ def of_answers(master: Master, same: list[Check]) -> Iterator[str]:
         drawn = [
             check.drawn(seeds(secret, "nobody", check, number)) for number, check in enumerate(same)
         ]
+        expected = [check.expected(probes) for check, probes in zip(same, drawn, strict=True)]
         for style, text in right.items():
-            if said := any_fault(same, master.defined(text, name), drawn):
+            if said := any_fault(same, master.defined(text, name), drawn, expected):
                 yield f"the right answer '{style}' fails: {said}"
         for error, function in master.wrong(name).items():
-            if not any_fault(same, function, drawn):
+            if not any_fault(same, function, drawn, expected):
                 yield f"the wrong answer '{error}' passes for the secret '{secret}'"
 
 
-def any_fault(same: list[Check], function: Callable[..., Any], drawn: list[list[Any]]) -> str:
+def any_fault(
+    same: list[Check], function: Callable[..., Any], drawn: list[Any], expected: list[Any]
+) -> str:
     """The first fault that any of a function's checks finds."""
-    found = (faults_of(check, function, p) for check, p in zip(same, drawn, strict=True))
+    rows = zip(same, drawn, expected, strict=True)
+    found = (faults_of(check, function, probes, right) for check, probes, right in rows)
     return next((said for said in found if said), "")
 
 
-def faults_of(check: Check, function: Callable[..., Any], probes: list[Any]) -> str:
+def faults_of(
+    check: Check, function: Callable[..., Any], probes: list[Any], expected: list[Any]
+) -> str:
     """The first fault on these probes."""
-    found = check.faults(check.outcomes(probes, function), probes, reveal=True)
+    found = check.faults(check.outcomes(probes, function), probes, expected, reveal=True)
     return next((said for said in found if said), "")

@@ -1,4 +1,4 @@
-"""Answers to assignment 1: wrong ones, by the class of the error, and right ones in other styles."""
+"""Answers to assignment 1: wrong ones by the class of the error, right ones in other styles."""
 
 OCCUPANCY = "def occupancy(transitions, initial, discount, policy):\n"
 FEATURES = "def demonstrated_features(trajectories, features, discount):\n"

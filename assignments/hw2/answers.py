@@ -1,4 +1,4 @@
-"""Answers to assignment 2: wrong ones, by the class of the error, and right ones in other styles."""
+"""Answers to assignment 2: wrong ones by the class of the error, right ones in other styles."""
 
 BACKWARD = "def soft_backward(transitions, reward, discount, horizon):\n"
 FIXED = "def soft_fixed_point(transitions, reward, discount):\n"
@@ -102,7 +102,7 @@ WRONG = {
             FIXED + "    v = np.zeros(len(reward))\n"
             "    for _ in range(700):\n"
             "        q = reward + discount * transitions @ v\n"
-            "        v = special.logsumexp(q, axis=1) - np.log(q.shape[1])\n"
+            "        v = np.logaddexp.reduce(q, axis=1) - np.log(q.shape[1])\n"
             "    return special.softmax(q, axis=1), v",
         ),
         "optimistic": (
@@ -110,8 +110,9 @@ WRONG = {
             "uses the mean E V.",
             FIXED + "    v = np.zeros(len(reward))\n"
             "    for _ in range(700):\n"
-            "        q = reward + discount * special.logsumexp(v, b=transitions, axis=2)\n"
-            "        v = special.logsumexp(q, axis=1)\n"
+            "        ahead = np.log(transitions @ np.exp(v - v.max())) + v.max()\n"
+            "        q = reward + discount * ahead\n"
+            "        v = np.logaddexp.reduce(q, axis=1)\n"
             "    return special.softmax(q, axis=1), v",
         ),
         "reward discounted": (
@@ -119,7 +120,7 @@ WRONG = {
             FIXED + "    v = np.zeros(len(reward))\n"
             "    for _ in range(700):\n"
             "        q = discount * (reward + transitions @ v)\n"
-            "        v = special.logsumexp(q, axis=1)\n"
+            "        v = np.logaddexp.reduce(q, axis=1)\n"
             "    return special.softmax(q, axis=1), v",
         ),
         "greedy policy": (
@@ -144,8 +145,12 @@ WRONG = {
         ),
         "uniform": ("", "special.softmax(q, axis=1)", "np.full(q.shape, 1 / q.shape[1])"),
         "one step": ("", "while change > 1e-10", "for _ in range(1)"),
-        "q returned": ("", "special.softmax(q, axis=1), special.logsumexp(q, axis=1)", "q, values"),
-        "policy only": ("", ", special.logsumexp(q, axis=1)", ""),
+        "q returned": (
+            "",
+            "special.softmax(q, axis=1), np.logaddexp.reduce(q, axis=1)",
+            "q, values",
+        ),
+        "policy only": ("", ", np.logaddexp.reduce(q, axis=1)", ""),
         "policy of the reward": ("", "special.softmax(q, axis=1)", "special.softmax(reward, 1)"),
     },
     "soft_visits": {
@@ -416,7 +421,8 @@ RIGHT = {
     },
     "maxent_gradient": {
         "autograd": GRADIENT + "    import torch\n"
-        "    P, phi, p0, mu = (torch.as_tensor(x) for x in (transitions, features, initial, expert))\n"
+        "    P, phi = torch.as_tensor(transitions), torch.as_tensor(features)\n"
+        "    p0, mu = torch.as_tensor(initial), torch.as_tensor(expert)\n"
         "    w = torch.tensor(weights, requires_grad=True)\n"
         "    v = torch.zeros(len(p0), dtype=P.dtype)\n"
         "    for _ in range(horizon):\n"
