@@ -5,9 +5,9 @@ WRONG = {
         "steps instead of trajectories": (
             "there is one number for each step; a weight belongs to a whole "
             "trajectory, so sum over its steps first.",
-            """def log_weights(rewards, log_pi, lengths, discount):
-    n, T = rewards.shape
-    time = np.arange(T)
+            """\
+def log_weights(rewards, log_pi, lengths, discount):
+    time = np.arange(rewards.shape[1])
     real = time < lengths[:, None]
     total = np.where(real, discount**time * rewards, 0.0)
     log_q = np.where(real, log_pi, 0.0)
@@ -59,7 +59,7 @@ WRONG = {
             "entries after the end of a trajectory have been counted; use lengths to "
             "leave them out.",
             "time < lengths[:, None]",
-            "time < T",
+            "time < np.inf + 0 * lengths[:, None]",
         ),
         "weights, not logarithms": (
             "these are the weights themselves; return their logarithms.",
@@ -67,8 +67,7 @@ WRONG = {
             "return np.exp(log_u - top) / np.sum(np.exp(log_u - top))",
         ),
         "overflow": (
-            "some entries are not finite: subtract the largest log-weight before you "
-            "exponentiate.",
+            "some entries are not finite: subtract the largest log-weight before you exponentiate.",
             "top = log_u.max()",
             "top = 0.0",
         ),
@@ -105,7 +104,7 @@ WRONG = {
         "pi of the last step only": (
             "",
             "np.sum(np.where(real, log_pi, 0.0), axis=1)",
-            "log_pi[np.arange(n), lengths - 1]",
+            "log_pi[np.arange(len(lengths)), lengths - 1]",
         ),
         "shifted by the largest only": (
             "",
@@ -155,10 +154,8 @@ WRONG = {
         "divided by n again": (
             "the error was divided by the square root of n; n is in the normalised "
             "weights already.",
-            "axis=0))\n"
-            "    n_eff",
-            "axis=0) / len(u))\n"
-            "    n_eff",
+            "axis=0))\n    n_eff",
+            "axis=0) / len(u))\n    n_eff",
         ),
         "a share of the samples": (
             "the third result is a share between 0 and 1; the effective sample size "
@@ -222,7 +219,8 @@ WRONG = {
         "mixed at each step": (
             "the policies are mixed at every step and the mixtures multiplied; a "
             "trajectory is made by one policy from start to end, so mix the products.",
-            """def mixture_log_density(states, actions, policies, counts):
+            """\
+def mixture_log_density(states, actions, policies, counts):
     share = counts / counts.sum()
     mixed = np.einsum("k,ktsa->tsa", share, policies)
     return np.log(mixed[np.arange(states.shape[1]), states, actions]).sum(axis=1)""",
@@ -230,7 +228,8 @@ WRONG = {
         "mean of the logarithms": (
             "the log-densities were averaged; average the densities and take the "
             "logarithm afterwards.",
-            """def mixture_log_density(states, actions, policies, counts):
+            """\
+def mixture_log_density(states, actions, policies, counts):
     T = states.shape[1]
     with np.errstate(divide="ignore"):
         logs = np.log(policies)
@@ -301,7 +300,8 @@ WRONG = {
         "impossible steps skipped": (
             "",
             "logs = np.log(policies)",
-            """logs = np.log(np.maximum(policies, 1e-300))
+            """\
+logs = np.log(np.maximum(policies, 1e-300))
         logs[policies == 0] = 0""",
         ),
         "impossible counts as small": (
@@ -361,9 +361,7 @@ WRONG = {
         ),
         "no model": (
             "the demonstrations' component is missing: this is the policies' density alone.",
-            """np.logaddexp(
-        np.log(share) + rewards - log_z, np.log(1 - share) + log_q
-    )""",
+            "np.logaddexp(of_model, np.log(1 - share) + log_q)",
             "log_q",
         ),
         "equal shares": (
@@ -378,12 +376,14 @@ WRONG = {
         ),
         "overflow": (
             "some entries are not finite: work with logarithms to the end (np.logaddexp).",
-            """def batch_log_density(rewards, log_q, n_demos):
+            """\
+def batch_log_density(rewards, log_q, n_demos):
     n = len(rewards)
     log_u = (rewards - log_q)[n_demos:]
     top = 0.0
     log_z = top + np.log(np.mean(np.exp(log_u - top)))
     share = n_demos / n
+    of_model = np.log(share) + rewards - log_z
     return np.log(share * np.exp(rewards - log_z) + (1 - share) * np.exp(log_q))""",
         ),
         "an expert who is always sure": (
@@ -393,16 +393,12 @@ WRONG = {
         ),
         "each row its maker's density": (
             "",
-            """return np.logaddexp(
-        np.log(share) + rewards - log_z, np.log(1 - share) + log_q
-    )""",
+            "return np.logaddexp(of_model, np.log(1 - share) + log_q)",
             "return np.where(np.arange(n) < n_demos, rewards - log_z, log_q)",
         ),
         "mean of logarithms": (
             "",
-            """np.logaddexp(
-        np.log(share) + rewards - log_z, np.log(1 - share) + log_q
-    )""",
+            "np.logaddexp(of_model, np.log(1 - share) + log_q)",
             "share * (rewards - log_z) + (1 - share) * log_q",
         ),
         "odds instead of share": (
@@ -422,22 +418,20 @@ WRONG = {
         ),
         "no shares": (
             "",
-            """def batch_log_density(rewards, log_q, n_demos):
+            """\
+def batch_log_density(rewards, log_q, n_demos):
     n = len(rewards)
     log_u = (rewards - log_q)[n_demos:]
     top = log_u.max()
     log_z = top + np.log(np.mean(np.exp(log_u - top)))
     share = n_demos / n
-    return np.logaddexp(
-        rewards - log_z, log_q
-    )""",
+    of_model = rewards - log_z
+    return np.logaddexp(of_model, log_q)""",
         ),
         "only the samples' rows": (
             "",
-            "np.log(1 - share) + log_q\n"
-            "    )",
-            "np.log(1 - share) + log_q\n"
-            "    )[n_demos:]",
+            "np.log(1 - share) + log_q)",
+            "np.log(1 - share) + log_q)[n_demos:]",
         ),
         "Jensen": (
             "",
@@ -475,7 +469,8 @@ WRONG = {
         ),
         "demonstrations summed": (
             "the demonstrations' rewards are summed; take their mean.",
-            """def likelihood(w, shown, f, log_q):
+            """\
+def likelihood(w, shown, f, log_q):
     log_u = f @ w - log_q
     top = log_u.max()
     u = np.exp(log_u - top)
@@ -494,8 +489,7 @@ WRONG = {
             "log_u = f @ w + log_q",
         ),
         "overflow": (
-            "some entries are not finite: subtract the largest log-weight before you "
-            "exponentiate.",
+            "some entries are not finite: subtract the largest log-weight before you exponentiate.",
             "top = log_u.max()",
             "top = 0.0",
         ),
@@ -507,7 +501,8 @@ WRONG = {
         "demonstrations added again": (
             "",
             "log_u = f @ w - log_q",
-            """f = np.vstack([f, shown])
+            """\
+f = np.vstack([f, shown])
     log_q = np.r_[log_q, np.full(len(shown), log_q.mean())]
     log_u = f @ w - log_q""",
         ),
@@ -567,14 +562,13 @@ WRONG = {
         "the end has a potential": (
             "h(s') is counted where the episode terminated; nothing follows there, so"
             " its value is 0.",
-            "goes_on = 1.0 - steps[\"terminated\"]",
+            'goes_on = 1.0 - steps["terminated"]',
             "goes_on = 1.0",
         ),
         "time limits as ends": (
-            "h(s') is dropped at time limits, too; a truncated episode would have "
-            "gone on from s'.",
-            "1.0 - steps[\"terminated\"]",
-            "1.0 - steps[\"terminated\"] - steps[\"truncated\"]",
+            "h(s') is dropped at time limits, too; a truncated episode would have gone on from s'.",
+            '1.0 - steps["terminated"]',
+            '1.0 - steps["terminated"] - steps["truncated"]',
         ),
         "no discount in the shaping": (
             "the shaping term has no discount: it is gamma h(s') - h(s), with the "
@@ -588,8 +582,7 @@ WRONG = {
             "- discount * goes_on * h[later] + h[s]",
         ),
         "reward of the next state": (
-            "g is taken at the next state; it is a reward of the state in which the "
-            "step was made.",
+            "g is taken at the next state; it is a reward of the state in which the step was made.",
             "g[s] +",
             "g[later] +",
         ),
@@ -605,8 +598,8 @@ WRONG = {
         ),
         "next potential of terminated steps only": (
             "",
-            "1.0 - steps[\"terminated\"]",
-            "1.0 * steps[\"terminated\"]",
+            '1.0 - steps["terminated"]',
+            '1.0 * steps["terminated"]',
         ),
         "step dropped at the end": (
             "",
@@ -643,9 +636,14 @@ WRONG = {
         "labels exchanged": (
             "the labels are exchanged: log D belongs to the expert's steps, log(1 - "
             "D) to the policy's.",
-            """def discriminator_score(expert, policy):
+            """\
+def discriminator_score(expert, policy):
     ls = lambda x: -np.logaddexp(0.0, -x)
-    return (ls(-expert).mean() + ls(policy).mean(), -np.exp(ls(expert)) / len(expert), np.exp(ls(-policy)) / len(policy))""",
+    return (
+        ls(-expert).mean() + ls(policy).mean(),
+        -np.exp(ls(expert)) / len(expert),
+        np.exp(ls(-policy)) / len(policy),
+    )""",
         ),
         "overflow": (
             "some numbers are not finite: write log D as -log(1 + exp(-x)), with np.logaddexp.",
@@ -660,7 +658,8 @@ WRONG = {
         "sums instead of means": (
             "sums stand where means belong: each kind of steps has the weight one, "
             "whatever its number.",
-            """def discriminator_score(expert, policy):
+            """\
+def discriminator_score(expert, policy):
     def log_sigmoid(x):
         return -np.logaddexp(0.0, -x)
 
@@ -672,7 +671,8 @@ WRONG = {
         "derivatives not divided": (
             "the score is a mean, its derivatives are those of a sum: divide them by "
             "the number of steps.",
-            """def discriminator_score(expert, policy):
+            """\
+def discriminator_score(expert, policy):
     def log_sigmoid(x):
         return -np.logaddexp(0.0, -x)
 
@@ -737,7 +737,8 @@ WRONG = {
         ),
         "the two exchanged": (
             "log D and -log(1-D) are exchanged: log D is never above zero.",
-            """def pay(x, kind):
+            """\
+def pay(x, kind):
     x = np.asarray(x, dtype=float)
     if kind == "log D":
         return np.logaddexp(0.0, x) + 0
@@ -760,7 +761,8 @@ WRONG = {
         "overflow": (
             "some rewards are not finite: D rounds to 0 or 1 for large logits, so "
             "don't compute it; use np.logaddexp.",
-            """def pay(x, kind):
+            """\
+def pay(x, kind):
     x = np.asarray(x, dtype=float)
     if kind == "log D":
         return np.log(1 / (1 + np.exp(-x)))
@@ -800,7 +802,8 @@ WRONG = {
         ),
         "all the logit": (
             "",
-            """def pay(x, kind):
+            """\
+def pay(x, kind):
     x = np.asarray(x, dtype=float)
     if False:
         return -np.logaddexp(0.0, -x)
@@ -823,9 +826,7 @@ WRONG = {
         "the endless sum": (
             "this is the sum of an episode that never ends; this one stops after length steps.",
             "    total = 0.0\n",
-            "    if discount < 1:\n"
-            "        return step / (1 - discount)\n"
-            "    total = 0.0\n",
+            "    if discount < 1:\n        return step / (1 - discount)\n    total = 0.0\n",
         ),
         "first step discounted": (
             "the first step was discounted: its factor is 1.",
@@ -840,7 +841,8 @@ WRONG = {
         "discount of one": (
             "something is not finite where the discount is 1: the formula with 1 - "
             "discount in its denominator doesn't hold there.",
-            """def worth(step, length, discount):
+            """\
+def worth(step, length, discount):
     return step * np.float64(1 - discount**length) / (1 - discount)""",
         ),
         "the mean": (
@@ -889,7 +891,8 @@ WRONG = {
         ),
         "the end never counts": (
             "where the end is treated it has no logit: it is a state like the others then.",
-            """def best_logits(expert, policy, treated, end_weight):
+            """\
+def best_logits(expert, policy, treated, end_weight):
     shares = []
     for visits, weight in ((expert, end_weight), (policy, 1.0)):
         visits = visits.copy()
@@ -953,7 +956,8 @@ WRONG = {
         ),
         "the weight after dividing": (
             "",
-            """def best_logits(expert, policy, treated, end_weight):
+            """\
+def best_logits(expert, policy, treated, end_weight):
     e, p = expert.copy(), policy.copy()
     for v in (e, p):
         v[-1] = v[-1].mean() * treated
@@ -967,7 +971,8 @@ WRONG = {
         ),
         "infinite at the end": (
             "",
-            """def best_logits(expert, policy, treated, end_weight):
+            """\
+def best_logits(expert, policy, treated, end_weight):
     e, p = expert.copy(), policy.copy()
     e[-1] = e[-1].mean() * treated * end_weight
     p[-1] = p[-1].mean() * treated
@@ -1036,7 +1041,8 @@ WRONG = {
         "the value of the uniform policy": (
             "the value is not that of the policy: average rewards and next states "
             "with its probabilities.",
-            """def improve(transitions, policy, reward, discount, rate):
+            """\
+def improve(transitions, policy, reward, discount, rate):
     chain = transitions.mean(axis=1)
     of_state = reward.mean(axis=1)
     v = np.linalg.solve(np.eye(len(policy)) - discount * chain, of_state)
@@ -1058,7 +1064,8 @@ WRONG = {
         ),
         "optimal values": (
             "",
-            """def improve(transitions, policy, reward, discount, rate):
+            """\
+def improve(transitions, policy, reward, discount, rate):
     v = np.zeros(len(policy))
     for _ in range(2000):
         v = (reward + discount * transitions @ v).max(axis=1)
@@ -1068,7 +1075,8 @@ WRONG = {
         ),
         "soft values": (
             "",
-            """def improve(transitions, policy, reward, discount, rate):
+            """\
+def improve(transitions, policy, reward, discount, rate):
     v = np.zeros(len(policy))
     for _ in range(2000):
         v = np.logaddexp.reduce(reward + discount * transitions @ v, axis=1)
@@ -1078,7 +1086,8 @@ WRONG = {
         ),
         "a few sweeps only": (
             "",
-            """def improve(transitions, policy, reward, discount, rate):
+            """\
+def improve(transitions, policy, reward, discount, rate):
     v = np.zeros(len(policy))
     for _ in range(5):
         v = np.sum(policy * (reward + discount * transitions @ v), axis=1)
@@ -1130,7 +1139,8 @@ WRONG = {
         ),
         "labels exchanged": (
             "the labels are exchanged: the expert's logits go up, the policy's down.",
-            """def discriminator_step(theta, expert, policy, rate, penalty):
+            """\
+def discriminator_step(theta, expert, policy, rate, penalty):
     def sigmoid(x):
         return np.exp(-np.logaddexp(0.0, -x))
 
@@ -1151,7 +1161,8 @@ WRONG = {
         "sums instead of means": (
             "sums stand where means belong: with more steps of the policy than of the"
             " expert, the policy would count more.",
-            """def discriminator_step(theta, expert, policy, rate, penalty):
+            """\
+def discriminator_step(theta, expert, policy, rate, penalty):
     def sigmoid(x):
         return np.exp(-np.logaddexp(0.0, -x))
 
@@ -1161,12 +1172,17 @@ WRONG = {
         ),
         "pooled": (
             "both sums were divided by N + M; each kind of steps has a mean of its own.",
-            """def discriminator_step(theta, expert, policy, rate, penalty):
+            """\
+def discriminator_step(theta, expert, policy, rate, penalty):
     def sigmoid(x):
         return np.exp(-np.logaddexp(0.0, -x))
 
-    up = np.sum(sigmoid(-expert @ theta)[:, None] * expert, axis=0) / (len(expert) + len(policy))
-    down = np.sum(sigmoid(policy @ theta)[:, None] * policy, axis=0) / (len(expert) + len(policy))
+    up = np.sum(sigmoid(-expert @ theta)[:, None] * expert, axis=0) / (
+        len(expert) + len(policy)
+    )
+    down = np.sum(sigmoid(policy @ theta)[:, None] * policy, axis=0) / (
+        len(expert) + len(policy)
+    )
     return theta + rate * (up - down - penalty * theta)""",
         ),
         "derivative of D": (
@@ -1188,12 +1204,17 @@ WRONG = {
         ),
         "no logarithm": (
             "",
-            """def discriminator_step(theta, expert, policy, rate, penalty):
+            """\
+def discriminator_step(theta, expert, policy, rate, penalty):
     def sigmoid(x):
         return np.exp(-np.logaddexp(0.0, -x))
 
-    up = np.mean((sigmoid(expert @ theta) * sigmoid(-expert @ theta))[:, None] * expert, axis=0)
-    down = np.mean((sigmoid(policy @ theta) * sigmoid(-policy @ theta))[:, None] * policy, axis=0)
+    up = np.mean(
+        (sigmoid(expert @ theta) * sigmoid(-expert @ theta))[:, None] * expert, axis=0
+    )
+    down = np.mean(
+        (sigmoid(policy @ theta) * sigmoid(-policy @ theta))[:, None] * policy, axis=0
+    )
     return theta + rate * (up - down - penalty * theta)""",
         ),
         "decay not scaled by the rate": (
@@ -1213,7 +1234,8 @@ WRONG = {
         ),
         "feature means only": (
             "",
-            """def discriminator_step(theta, expert, policy, rate, penalty):
+            """\
+def discriminator_step(theta, expert, policy, rate, penalty):
     def sigmoid(x):
         return np.exp(-np.logaddexp(0.0, -x))
 
@@ -1244,7 +1266,8 @@ WRONG = {
         "two steps": (
             "",
             "    return theta + rate * (up - down - penalty * theta)",
-            """    theta = theta + rate * (up - down - penalty * theta)
+            """\
+    theta = theta + rate * (up - down - penalty * theta)
     return theta + rate * (up - down - penalty * theta)""",
         ),
     },
@@ -1252,10 +1275,10 @@ WRONG = {
         "rows permuted": (
             "whole rows were permuted: each number still has its companions. Permute "
             "every column by itself.",
-            """columns = [rng.permutation(column) for column in states.T]
+            """\
+columns = [rng.permutation(column) for column in states.T]
     return np.stack(columns, axis=1), rng.permutation(actions)""",
-            "p = rng.permutation(len(states))\n"
-            "    return states[p], actions[p]",
+            "p = rng.permutation(len(states))\n    return states[p], actions[p]",
         ),
         "actions only": (
             "the states are as they were: permute their columns as well.",
@@ -1275,9 +1298,11 @@ WRONG = {
         ),
         "in place": (
             "what was given has been changed: work on copies.",
-            """columns = [rng.permutation(column) for column in states.T]
+            """\
+columns = [rng.permutation(column) for column in states.T]
     return np.stack(columns, axis=1), rng.permutation(actions)""",
-            """for column in states.T:
+            """\
+for column in states.T:
         rng.shuffle(column)
     rng.shuffle(actions)
     return states, actions""",
@@ -1290,14 +1315,12 @@ WRONG = {
         "a generator of its own": (
             "",
             "columns = [",
-            "rng = np.random.default_rng()\n"
-            "    columns = [",
+            "rng = np.random.default_rng()\n    columns = [",
         ),
         "always the same seed": (
             "",
             "columns = [",
-            "rng = np.random.default_rng(0)\n"
-            "    columns = [",
+            "rng = np.random.default_rng(0)\n    columns = [",
         ),
         "within rows": (
             "",
@@ -1360,7 +1383,8 @@ WRONG = {
         "the last steps": (
             "",
             "near = np.abs(np.asarray(positions) - place) <= within",
-            """positions = np.asarray(positions)[-10:]
+            """\
+positions = np.asarray(positions)[-10:]
     near = np.abs(positions - place) <= within""",
         ),
         "mean distance": (
@@ -1462,7 +1486,10 @@ WRONG = {
 
 RIGHT = {
     "log_weights": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def log_weights(rewards, log_pi, lengths, discount):
     raw = []
     for i in range(len(rewards)):
@@ -1473,14 +1500,20 @@ def log_weights(rewards, log_pi, lengths, discount):
     m = max(raw)
     z = m + math.log(sum(math.exp(x - m) for x in raw))
     return [x - z for x in raw]""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def log_weights(rewards, log_pi, lengths, discount):
     r, lp = torch.as_tensor(rewards), torch.as_tensor(log_pi)
     t = torch.arange(r.shape[1])
     mask = (t[None] < torch.as_tensor(lengths)[:, None]).double()
     u = ((discount ** t.double() * r - lp) * mask).sum(1)
     return torch.log_softmax(u, 0)""",
-        "cumulative products and scipy": """from scipy.special import logsumexp
+        "cumulative products and scipy": """\
+from scipy.special import logsumexp
+
+
 def log_weights(rewards, log_pi, lengths, discount):
     g = np.cumprod(np.r_[1.0, np.full(rewards.shape[1] - 1, discount)])
     sums = np.cumsum(rewards * g - log_pi, axis=1)
@@ -1488,18 +1521,34 @@ def log_weights(rewards, log_pi, lengths, discount):
     return u - logsumexp(u)""",
     },
     "weighted_estimate": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def weighted_estimate(log_u, f):
-    m = max(log_u); u = [math.exp(x - m) for x in log_u]; s = sum(u); n, K = f.shape
+    m = max(log_u)
+    u = [math.exp(x - m) for x in log_u]
+    s = sum(u)
+    n, K = f.shape
     mean = [sum(u[i] * f[i, k] for i in range(n)) / s for k in range(K)]
-    err = [math.sqrt(sum((u[i] / s) ** 2 * (f[i, k] - mean[k]) ** 2 for i in range(n))) for k in range(K)]
+    err = [
+        math.sqrt(sum((u[i] / s) ** 2 * (f[i, k] - mean[k]) ** 2 for i in range(n)))
+        for k in range(K)
+    ]
     return mean, err, s * s / sum(x * x for x in u)""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def weighted_estimate(log_u, f):
-    w = torch.softmax(torch.tensor(log_u), 0); f = torch.tensor(f)
+    w = torch.softmax(torch.tensor(log_u), 0)
+    f = torch.tensor(f)
     m = (w[:, None] * f).sum(0)
-    return m, ((w[:, None] * (f - m)) ** 2).sum(0).sqrt(), 1 / (w ** 2).sum()""",
-        "logarithms and einsum": """from scipy.special import logsumexp
+    return m, ((w[:, None] * (f - m)) ** 2).sum(0).sqrt(), 1 / (w**2).sum()""",
+        "logarithms and einsum": """\
+from scipy.special import logsumexp
+
+
 def weighted_estimate(log_u, f):
     lw = log_u - logsumexp(log_u)
     m = np.einsum("n,nk->k", np.exp(lw), f)
@@ -1507,7 +1556,10 @@ def weighted_estimate(log_u, f):
     return (m, e, float(np.exp(-logsumexp(2 * lw))))""",
     },
     "mixture_log_density": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def mixture_log_density(states, actions, policies, counts):
     out, n = [], sum(counts)
     for s_row, a_row in zip(states, actions):
@@ -1521,7 +1573,10 @@ def mixture_log_density(states, actions, policies, counts):
         m = max(parts)
         out.append(m + math.log(sum(math.exp(x - m) for x in parts)))
     return np.array(out)""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def mixture_log_density(states, actions, policies, counts):
     p = torch.tensor(policies).log()
     s, a = torch.tensor(states), torch.tensor(actions)
@@ -1529,7 +1584,8 @@ def mixture_log_density(states, actions, policies, counts):
     each = p[:, t, s, a].sum(-1)
     c = torch.tensor(counts).double()
     return torch.logsumexp(each.T + (c / c.sum()).log(), dim=1)""",
-        "logaddexp, step by step": """def mixture_log_density(states, actions, policies, counts):
+        "logaddexp, step by step": """\
+def mixture_log_density(states, actions, policies, counts):
     total = np.full(len(states), -np.inf)
     rows = np.arange(len(states))
     with np.errstate(divide="ignore"):
@@ -1541,118 +1597,208 @@ def mixture_log_density(states, actions, policies, counts):
     return total - np.log(np.sum(counts))""",
     },
     "batch_log_density": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def lse(xs):
-    m = max(xs); return m + math.log(sum(math.exp(x - m) for x in xs))
+    m = max(xs)
+    return m + math.log(sum(math.exp(x - m) for x in xs))
+
+
 def batch_log_density(rewards, log_q, n_demos):
     n = len(rewards)
     z = lse([rewards[i] - log_q[i] for i in range(n_demos, n)]) - math.log(n - n_demos)
-    return [lse([math.log(n_demos / n) + rewards[i] - z, math.log((n - n_demos) / n) + log_q[i]]) for i in range(n)]""",
-        "torch": """import torch
+    return [
+        lse(
+            [
+                math.log(n_demos / n) + rewards[i] - z,
+                math.log((n - n_demos) / n) + log_q[i],
+            ]
+        )
+        for i in range(n)
+    ]""",
+        "torch": """\
+import torch
+
+
 def batch_log_density(rewards, log_q, n_demos):
-    r, q = torch.tensor(rewards), torch.tensor(log_q); n = len(r)
-    z = torch.logsumexp((r - q)[n_demos:], 0) - torch.log(torch.tensor(float(n - n_demos)))
+    r, q = torch.tensor(rewards), torch.tensor(log_q)
+    n = len(r)
+    z = torch.logsumexp((r - q)[n_demos:], 0) - torch.log(
+        torch.tensor(float(n - n_demos))
+    )
     s = torch.tensor([n_demos / n, 1 - n_demos / n]).double().log()
     return torch.logsumexp(torch.stack([r - z, q], 1) + s, 1).numpy()""",
-        "scipy with weights": """from scipy.special import logsumexp
+        "scipy with weights": """\
+from scipy.special import logsumexp
+
+
 def batch_log_density(rewards, log_q, n_demos):
-    n = rewards.size; m = n - n_demos
+    n = rewards.size
+    m = n - n_demos
     z = logsumexp(rewards[n_demos:] - log_q[n_demos:], b=np.full(m, 1 / m))
     return logsumexp(np.c_[rewards - z, log_q], axis=1, b=np.array([n_demos, m]) / n)""",
     },
     "likelihood": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def likelihood(w, shown, f, log_q):
     n, K = f.shape
     x = [sum(f[i][k] * w[k] for k in range(K)) - log_q[i] for i in range(n)]
-    m = max(x); e = [math.exp(a - m) for a in x]; s = sum(e)
+    m = max(x)
+    e = [math.exp(a - m) for a in x]
+    s = sum(e)
     value = sum(float(row @ w) for row in shown) / len(shown) - (m + math.log(s / n))
-    g = [sum(row[k] for row in shown) / len(shown) - sum(e[i] * f[i][k] for i in range(n)) / s for k in range(K)]
+    g = [
+        sum(row[k] for row in shown) / len(shown)
+        - sum(e[i] * f[i][k] for i in range(n)) / s
+        for k in range(K)
+    ]
     return value, g""",
-        "torch, by autograd": """import torch
+        "torch, by autograd": """\
+import torch
+
+
 def likelihood(w, shown, f, log_q):
     w = torch.tensor(w, requires_grad=True)
     shown, f, log_q = map(torch.tensor, (shown, f, log_q))
     v = (shown @ w).mean() - torch.logsumexp(f @ w - log_q, 0) + np.log(len(f))
     v.backward()
     return v.item(), w.grad""",
-        "softmax of scipy": """from scipy.special import logsumexp, softmax
+        "softmax of scipy": """\
+from scipy.special import logsumexp, softmax
+
+
 def likelihood(w, shown, f, log_q):
     x = f.dot(w) - log_q
     v = shown.dot(w).mean() - logsumexp(x, b=1 / x.size)
     return np.array(v), np.mean(shown - softmax(x) @ f, axis=0)""",
     },
     "structured_logits": {
-        "loops": """def structured_logits(g, h, log_pi, steps, discount):
+        "loops": """\
+def structured_logits(g, h, log_pi, steps, discount):
     out = []
-    for s, a, t, end in zip(steps["states"], steps["actions"], steps["next_states"], steps["terminated"]):
+    for s, a, t, end in zip(
+        steps["states"], steps["actions"], steps["next_states"], steps["terminated"]
+    ):
         follow = 0.0 if end else h[t]
         out.append(g[s] + discount * follow - h[s] - log_pi[s][a])
     return out""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def structured_logits(g, h, log_pi, steps, discount):
     s, a, t = (torch.tensor(steps[k]) for k in ("states", "actions", "next_states"))
     g, h, lp = map(torch.tensor, (g, h, log_pi))
-    follow = torch.where(torch.tensor(steps["terminated"]), torch.zeros(len(s), dtype=h.dtype), h[t])
+    follow = torch.where(
+        torch.tensor(steps["terminated"]), torch.zeros(len(s), dtype=h.dtype), h[t]
+    )
     return g[s] - h[s] + discount * follow - lp[s, a]""",
-        "log of a fraction": """def structured_logits(g, h, log_pi, steps, discount):
+        "log of a fraction": """\
+def structured_logits(g, h, log_pi, steps, discount):
     s, t, end = steps["states"], steps["next_states"], steps["terminated"].astype(bool)
-    f = g.take(s) - h.take(s); f[~end] += discount * h[t[~end]]
+    f = g.take(s) - h.take(s)
+    f[~end] += discount * h[t[~end]]
     up, pi = np.exp(f), np.exp(log_pi)[s, steps["actions"]]
     D = up / (up + pi)
     return np.log(D / (1 - D))""",
     },
     "discriminator_score": {
-        "loops": """import math
-def sig(x): return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
-def softplus(x): return max(x, 0) + math.log1p(math.exp(-abs(x)))
+        "loops": """\
+import math
+
+
+def sig(x):
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def softplus(x):
+    return max(x, 0) + math.log1p(math.exp(-abs(x)))
+
+
 def discriminator_score(expert, policy):
     n, m = len(expert), len(policy)
-    score = -sum(softplus(-x) for x in expert) / n - sum(softplus(x) for x in policy) / m
+    score = (
+        -sum(softplus(-x) for x in expert) / n - sum(softplus(x) for x in policy) / m
+    )
     return score, [sig(-x) / n for x in expert], [-sig(x) / m for x in policy]""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def discriminator_score(expert, policy):
-    e, p = torch.tensor(expert, requires_grad=True), torch.tensor(policy, requires_grad=True)
+    e, p = (
+        torch.tensor(expert, requires_grad=True),
+        torch.tensor(policy, requires_grad=True),
+    )
     F = torch.nn.functional
     s = F.logsigmoid(e).mean() + F.logsigmoid(-p).mean()
     s.backward()
     return s, e.grad, p.grad""",
-        "scipy": """from scipy.special import expit, log_expit
+        "scipy": """\
+from scipy.special import expit, log_expit
+
+
 def discriminator_score(expert, policy):
-    return log_expit(expert).mean() + log_expit(-policy).mean(), expit(-expert) / expert.size, -expit(policy) / policy.size""",
+    return (
+        log_expit(expert).mean() + log_expit(-policy).mean(),
+        expit(-expert) / expert.size,
+        -expit(policy) / policy.size,
+    )""",
     },
     "pay": {
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def pay(x, kind):
     x = torch.tensor(x).double()
     F = torch.nn.functional
     return {"log D": F.logsigmoid(x), "-log(1-D)": -F.logsigmoid(-x), "logit": x}[kind]""",
-        "scipy": """from scipy.special import log_expit
+        "scipy": """\
+from scipy.special import log_expit
+
+
 def pay(x, kind):
     table = {"log D": (1, 0), "-log(1-D)": (0, 1), "logit": (1, 1)}
     a, b = table[kind]
     return a * log_expit(x) - b * log_expit(-x)""",
-        "by cases": """import math
+        "by cases": """\
+import math
+
+
 def pay(x, kind):
     def sp(v):
         return v + math.log1p(math.exp(-v)) if v > 0 else math.log1p(math.exp(v))
+
     f = {"log D": lambda v: -sp(-v), "-log(1-D)": sp, "logit": lambda v: v}[kind]
     return [f(float(v)) for v in x]""",
     },
     "worth": {
-        "closed form": """def worth(step, length, discount):
+        "closed form": """\
+def worth(step, length, discount):
     if discount == 1:
         return step * length
     return step * (1 - discount**length) / (1 - discount)""",
-        "numpy": """def worth(step, length, discount):
+        "numpy": """\
+def worth(step, length, discount):
     return np.sum(step * np.power(discount, np.arange(length)))""",
-        "backwards": """def worth(step, length, discount):
+        "backwards": """\
+def worth(step, length, discount):
     return 0.0 if length == 0 else step + discount * worth(step, length - 1, discount)""",
     },
     "best_logits": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def best_logits(expert, policy, treated, end_weight):
     S, A = expert.shape
+
     def table(v, w):
         t = {(s, a): v[s, a] for s in range(S - 1) for a in range(A)}
         if treated:
@@ -1660,9 +1806,18 @@ def best_logits(expert, policy, treated, end_weight):
                 t[S - 1, a] = w * sum(v[S - 1]) / A
         z = sum(t.values())
         return {k: x / z for k, x in t.items()}
+
     e, p = table(expert, end_weight), table(policy, 1.0)
-    return np.array([[math.log(e[s, a] / p[s, a]) if (s, a) in e else 0.0 for a in range(A)] for s in range(S)])""",
-        "torch": """import torch
+    return np.array(
+        [
+            [math.log(e[s, a] / p[s, a]) if (s, a) in e else 0.0 for a in range(A)]
+            for s in range(S)
+        ]
+    )""",
+        "torch": """\
+import torch
+
+
 def best_logits(expert, policy, treated, end_weight):
     e, p = torch.tensor(expert), torch.tensor(policy)
     n = len(e) if treated else len(e) - 1
@@ -1671,34 +1826,69 @@ def best_logits(expert, policy, treated, end_weight):
     x = torch.zeros_like(e)
     x[:n] = (e[:n] / e[:n].sum()).log() - (p[:n] / p[:n].sum()).log()
     return x""",
-        "logarithms first": """def best_logits(expert, policy, treated, end_weight):
+        "logarithms first": """\
+def best_logits(expert, policy, treated, end_weight):
     e, p = np.log(expert), np.log(policy)
     if treated:
         e[-1] = np.log(expert[-1].mean() * end_weight)
         p[-1] = np.log(policy[-1].mean())
-        return e - np.logaddexp.reduce(e, axis=None) - p + np.logaddexp.reduce(p, axis=None)
+        return (
+            e
+            - np.logaddexp.reduce(e, axis=None)
+            - p
+            + np.logaddexp.reduce(p, axis=None)
+        )
     x = (e - p)[:-1] - np.log(expert[:-1].sum() / policy[:-1].sum())
     return np.vstack([x, np.zeros(expert.shape[1])])""",
     },
     "improve": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def improve(transitions, policy, reward, discount, rate):
     S, A = policy.shape
-    M = [[(s == t) - discount * sum(policy[s, a] * transitions[s, a, t] for a in range(A)) for t in range(S)] for s in range(S)]
-    v = np.linalg.inv(np.array(M)) @ np.array([sum(policy[s, a] * reward[s, a] for a in range(A)) for s in range(S)])
+    M = [
+        [
+            (s == t)
+            - discount * sum(policy[s, a] * transitions[s, a, t] for a in range(A))
+            for t in range(S)
+        ]
+        for s in range(S)
+    ]
+    v = np.linalg.inv(np.array(M)) @ np.array(
+        [sum(policy[s, a] * reward[s, a] for a in range(A)) for s in range(S)]
+    )
     out = []
     for s in range(S):
-        x = [math.log(policy[s, a]) + rate * (reward[s, a] + discount * sum(transitions[s, a, t] * v[t] for t in range(S))) for a in range(A)]
-        m = max(x); e = [math.exp(y - m) for y in x]
+        x = [
+            math.log(policy[s, a])
+            + rate
+            * (
+                reward[s, a]
+                + discount * sum(transitions[s, a, t] * v[t] for t in range(S))
+            )
+            for a in range(A)
+        ]
+        m = max(x)
+        e = [math.exp(y - m) for y in x]
         out.append([y / sum(e) for y in e])
     return out""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def improve(transitions, policy, reward, discount, rate):
     P, pi, r = map(torch.tensor, (transitions, policy, reward))
     chain = (pi[:, :, None] * P).sum(1)
-    v = torch.linalg.solve(torch.eye(len(pi), dtype=P.dtype) - discount * chain, (pi * r).sum(1))
+    v = torch.linalg.solve(
+        torch.eye(len(pi), dtype=P.dtype) - discount * chain, (pi * r).sum(1)
+    )
     return torch.softmax(pi.log() + rate * (r + discount * P @ v), dim=1)""",
-        "Q of pairs, and the advantage": """from scipy.special import softmax
+        "Q of pairs, and the advantage": """\
+from scipy.special import softmax
+
+
 def improve(transitions, policy, reward, discount, rate):
     S, A = policy.shape
     M = np.einsum("sat,tb->satb", transitions, policy).reshape(S * A, S * A)
@@ -1707,14 +1897,24 @@ def improve(transitions, policy, reward, discount, rate):
     return softmax(np.log(policy) + rate * adv, axis=1)""",
     },
     "discriminator_step": {
-        "torch, by autograd": """import torch
+        "torch, by autograd": """\
+import torch
+
+
 def discriminator_step(theta, expert, policy, rate, penalty):
     t = torch.tensor(theta, requires_grad=True)
     F = torch.nn.functional
-    s = F.logsigmoid(torch.tensor(expert) @ t).mean() + F.logsigmoid(-(torch.tensor(policy) @ t)).mean() - penalty / 2 * (t @ t)
+    s = (
+        F.logsigmoid(torch.tensor(expert) @ t).mean()
+        + F.logsigmoid(-(torch.tensor(policy) @ t)).mean()
+        - penalty / 2 * (t @ t)
+    )
     s.backward()
     return t + rate * t.grad""",
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def discriminator_step(theta, expert, policy, rate, penalty):
     g = [-penalty * v for v in theta]
     for rows, label in ((expert, 1.0), (policy, 0.0)):
@@ -1723,54 +1923,81 @@ def discriminator_step(theta, expert, policy, rate, penalty):
             for k in range(len(g)):
                 g[k] += (label - d) * phi[k] / len(rows)
     return [t + rate * x for t, x in zip(theta, g)]""",
-        "weighted logistic regression": """from scipy.special import expit
+        "weighted logistic regression": """\
+from scipy.special import expit
+
+
 def discriminator_step(theta, expert, policy, rate, penalty):
     X = np.vstack([expert, policy])
     y = np.r_[np.ones(len(expert)), np.zeros(len(policy))]
-    w = np.r_[np.full(len(expert), 1 / len(expert)), np.full(len(policy), 1 / len(policy))]
+    w = np.r_[
+        np.full(len(expert), 1 / len(expert)), np.full(len(policy), 1 / len(policy))
+    ]
     return (1 - rate * penalty) * theta + rate * X.T @ (w * (y - expit(X @ theta)))""",
     },
     "shuffled": {
-        "permuted": """def shuffled(states, actions, rng):
+        "permuted": """\
+def shuffled(states, actions, rng):
     return rng.permuted(states, axis=0), rng.permuted(actions)""",
-        "indices": """def shuffled(states, actions, rng):
+        "indices": """\
+def shuffled(states, actions, rng):
     new = np.empty_like(states)
     for k in range(states.shape[1]):
         new[:, k] = states[rng.permutation(len(states)), k]
     return new, actions[rng.permutation(len(actions))]""",
-        "sorting random keys": """def shuffled(states, actions, rng):
+        "sorting random keys": """\
+def shuffled(states, actions, rng):
     keys = np.argsort(rng.random(states.shape), axis=0)
-    return np.take_along_axis(states, keys, axis=0), actions[np.argsort(rng.random(len(actions)))].tolist()""",
+    return np.take_along_axis(states, keys, axis=0), actions[
+        np.argsort(rng.random(len(actions)))
+    ].tolist()""",
     },
     "share_in_place": {
-        "loops": """def share_in_place(positions, place, within, horizon):
+        "loops": """\
+def share_in_place(positions, place, within, horizon):
     n = 0
     for x in positions:
         if place - within <= x <= place + within:
             n += 1
     return n / horizon""",
-        "padded": """def share_in_place(positions, place, within, horizon):
+        "padded": """\
+def share_in_place(positions, place, within, horizon):
     full = np.full(horizon, np.inf)
     full[: len(positions)] = positions
     return np.mean(np.abs(full - place) <= within)""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def share_in_place(positions, place, within, horizon):
-    return ((torch.tensor(positions) - place).abs() <= within).double().sum() / float(horizon)""",
+    return ((torch.tensor(positions) - place).abs() <= within).double().sum() / float(
+        horizon
+    )""",
     },
     "lead": {
-        "loops": """import statistics as st
+        "loops": """\
+import statistics as st
+
+
 def lead(method, controls):
     rows = [list(map(float, c)) for c in controls]
     best = sorted(rows, key=st.mean)[-1]
     m = list(map(float, method))
-    return st.mean(m) - st.mean(best), (st.variance(m) / len(m) + st.variance(best) / len(best)) ** 0.5""",
-        "argmax": """def lead(method, controls):
+    return st.mean(m) - st.mean(best), (
+        st.variance(m) / len(m) + st.variance(best) / len(best)
+    ) ** 0.5""",
+        "argmax": """\
+def lead(method, controls):
     best = np.asarray(controls[int(np.argmax([c.mean() for c in controls]))])
     e = [x.std(ddof=1) / np.sqrt(x.size) for x in (method, best)]
     return method.mean() - best.mean(), np.hypot(*e)""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def lead(method, controls):
-    m = torch.tensor(method); cs = [torch.tensor(c) for c in controls]
+    m = torch.tensor(method)
+    cs = [torch.tensor(c) for c in controls]
     b = cs[int(torch.stack([c.mean() for c in cs]).argmax())]
     return m.mean() - b.mean(), (m.var() / len(m) + b.var() / len(b)).sqrt()""",
     },

@@ -27,7 +27,8 @@ WRONG = {
         ),
         "temperature inside only": (
             "the logsumexp of Q / alpha has to be multiplied by alpha.",
-            """def inverse_bellman(q, transitions, discount, temperature):
+            """\
+def inverse_bellman(q, transitions, discount, temperature):
     v = logsumexp(q / temperature, axis=2)
     later = np.vstack([v[1:], np.zeros((1, v.shape[1]))])
     expected = np.einsum("sau,tu->tsa", transitions, later)
@@ -39,8 +40,7 @@ WRONG = {
             "q - expected",
         ),
         "value of the same step": (
-            "V_t stands where V_{t+1} belongs: what follows a step is worth the next "
-            "step's value.",
+            "V_t stands where V_{t+1} belongs: what follows a step is worth the next step's value.",
             "later = np.vstack([v[1:], np.zeros((1, v.shape[1]))])",
             "later = v",
         ),
@@ -53,8 +53,8 @@ WRONG = {
         "transitions transposed": (
             "the expectation runs over the wrong state: average the next state's "
             "value with P(s'|s,a), over the last axis.",
-            "\"sau,tu->tsa\"",
-            "\"uas,tu->tsa\"",
+            '"sau,tu->tsa"',
+            '"uas,tu->tsa"',
         ),
         "plus instead of minus": (
             "the next value is added; r is Q minus the discounted next value.",
@@ -83,15 +83,19 @@ WRONG = {
         ),
         "mean under the policy": (
             "",
-            """def inverse_bellman(q, transitions, discount, temperature):
-    p = np.exp((q - logsumexp(q / temperature, axis=2, keepdims=True) * temperature) / temperature)
+            """\
+def inverse_bellman(q, transitions, discount, temperature):
+    p = np.exp(
+        (q - logsumexp(q / temperature, axis=2, keepdims=True) * temperature)
+        / temperature
+    )
     v = np.sum(p * q, axis=2)
     later = np.vstack([v[1:], np.zeros((1, v.shape[1]))])
     return q - discount * np.einsum("sau,tu->tsa", transitions, later)""",
         ),
         "next values without dynamics": (
             "",
-            "np.einsum(\"sau,tu->tsa\", transitions, later)",
+            'np.einsum("sau,tu->tsa", transitions, later)',
             "np.repeat(later[:, :, None], q.shape[2], axis=2)",
         ),
         "advantage": (
@@ -107,8 +111,7 @@ WRONG = {
     },
     "soft_bellman": {
         "forwards in time": (
-            "the recursion runs forwards; the last step comes first, because V_T is "
-            "what is known.",
+            "the recursion runs forwards; the last step comes first, because V_T is what is known.",
             "reversed(range(len(reward)))",
             "range(len(reward))",
         ),
@@ -161,7 +164,8 @@ WRONG = {
         ),
         "values for Q": (
             "",
-            """def soft_bellman(reward, transitions, discount, temperature):
+            """\
+def soft_bellman(reward, transitions, discount, temperature):
     q, v = np.zeros_like(reward), np.zeros(reward.shape[1])
     for t in reversed(range(len(reward))):
         q[t] = reward[t] + discount * transitions @ v
@@ -175,7 +179,8 @@ WRONG = {
         ),
         "entropy forgotten": (
             "",
-            """def soft_bellman(reward, transitions, discount, temperature):
+            """\
+def soft_bellman(reward, transitions, discount, temperature):
     q, v = np.zeros_like(reward), np.zeros(reward.shape[1])
     for t in reversed(range(len(reward))):
         q[t] = reward[t] + discount * transitions @ v
@@ -189,8 +194,7 @@ WRONG = {
             "the start term is averaged over all states of the expert; it belongs to "
             "the start states alone.",
             "    v = logsumexp(q, axis=1)",
-            "    initial = rho.sum(axis=1) / rho.sum()\n"
-            "    v = logsumexp(q, axis=1)",
+            "    initial = rho.sum(axis=1) / rho.sum()\n    v = logsumexp(q, axis=1)",
         ),
         "next values held fixed": (
             "the gradient takes V(s') for a constant: Q changes the rewards of the "
@@ -200,7 +204,8 @@ WRONG = {
         ),
         "no start term": (
             "the start term is missing.",
-            """def iq_objective(q, rho, initial, transitions, discount, prices):
+            """\
+def iq_objective(q, rho, initial, transitions, discount, prices):
     v = logsumexp(q, axis=1)
     pi = np.exp(q - v[:, None])
     r = q - discount * transitions @ v
@@ -212,7 +217,8 @@ WRONG = {
         ),
         "no price": (
             "the price is missing: this is cloning's likelihood.",
-            """def iq_objective(q, rho, initial, transitions, discount, prices):
+            """\
+def iq_objective(q, rho, initial, transitions, discount, prices):
     v = logsumexp(q, axis=1)
     pi = np.exp(q - v[:, None])
     r = q - discount * transitions @ v
@@ -224,7 +230,8 @@ WRONG = {
         ),
         "the price not halved": (
             "the price is twice too large: it has the factor one half.",
-            """def iq_objective(q, rho, initial, transitions, discount, prices):
+            """\
+def iq_objective(q, rho, initial, transitions, discount, prices):
     v = logsumexp(q, axis=1)
     pi = np.exp(q - v[:, None])
     r = q - discount * transitions @ v
@@ -236,7 +243,8 @@ WRONG = {
         ),
         "the price added": (
             "the price was added: a reward costs.",
-            """def iq_objective(q, rho, initial, transitions, discount, prices):
+            """\
+def iq_objective(q, rho, initial, transitions, discount, prices):
     v = logsumexp(q, axis=1)
     pi = np.exp(q - v[:, None])
     r = q - discount * transitions @ v
@@ -250,14 +258,12 @@ WRONG = {
             "the price is weighted with the expert's visits; prices says alone where "
             "a reward costs.",
             "    v = logsumexp(q, axis=1)",
-            "    prices = prices * rho\n"
-            "    v = logsumexp(q, axis=1)",
+            "    prices = prices * rho\n    v = logsumexp(q, axis=1)",
         ),
         "no discount": (
             "the next value is not discounted.",
             "    v = logsumexp(q, axis=1)",
-            "    discount = 1.0\n"
-            "    v = logsumexp(q, axis=1)",
+            "    discount = 1.0\n    v = logsumexp(q, axis=1)",
         ),
         "the hard maximum": (
             "V is the largest Q; it is the logarithm of the sum of exponentials.",
@@ -272,8 +278,8 @@ WRONG = {
         "the flow transposed": (
             "in the gradient the asked occupancy flows backwards: sum over the pairs "
             "that lead to a state.",
-            "np.einsum(\"sa,sat->t\", asked, transitions)",
-            "np.einsum(\"ta,sat->s\", asked, transitions)",
+            'np.einsum("sa,sat->t", asked, transitions)',
+            'np.einsum("ta,sat->s", asked, transitions)',
         ),
         "discount missing in the gradient": (
             "the value is right; in the gradient the flow from other pairs is not discounted.",
@@ -292,8 +298,8 @@ WRONG = {
         ),
         "flow of the expert only": (
             "",
-            "np.einsum(\"sa,sat->t\", asked, transitions)",
-            "np.einsum(\"sa,sat->t\", rho, transitions)",
+            'np.einsum("sa,sat->t", asked, transitions)',
+            'np.einsum("sa,sat->t", rho, transitions)',
         ),
         "reward of the same state": (
             "",
@@ -313,14 +319,12 @@ WRONG = {
         "uniform policy in the gradient": (
             "",
             "slope = asked - pi",
-            "pi = np.full_like(q, 1 / q.shape[1])\n"
-            "    slope = asked - pi",
+            "pi = np.full_like(q, 1 / q.shape[1])\n    slope = asked - pi",
         ),
         "normalised visits": (
             "",
             "    v = logsumexp(q, axis=1)",
-            "    rho = rho / rho.sum()\n"
-            "    v = logsumexp(q, axis=1)",
+            "    rho = rho / rho.sum()\n    v = logsumexp(q, axis=1)",
         ),
         "start weighted by the discount": (
             "",
@@ -441,8 +445,8 @@ WRONG = {
         ),
         "what leaves instead of what arrives": (
             "the transitions run backwards: sum over the pairs that lead to a state.",
-            "np.einsum(\"sa,sat->t\", rho, transitions)",
-            "np.einsum(\"ta,sat->s\", rho, transitions)",
+            'np.einsum("sa,sat->t", rho, transitions)',
+            'np.einsum("ta,sat->s", rho, transitions)',
         ),
         "the start forgotten": (
             "p_0 is missing: this is the value at the sources alone.",
@@ -462,8 +466,7 @@ WRONG = {
         "normalised visits": (
             "",
             "arriving = np",
-            "rho = rho / rho.sum()\n"
-            "    arriving = np",
+            "rho = rho / rho.sum()\n    arriving = np",
         ),
         "squared": (
             "",
@@ -495,8 +498,8 @@ WRONG = {
         ),
         "not converged": (
             "the maximum has not been reached: iterate until the gradient is below 1e-7.",
-            "\"maxiter\": 5000",
-            "\"maxiter\": 3",
+            '"maxiter": 5000',
+            '"maxiter": 3',
         ),
         "Q for a reward": (
             "the second table is Q; the reward is Q minus the discounted next value.",
@@ -513,29 +516,24 @@ WRONG = {
             "this is the maximum for another start: p_0 is the distribution of start "
             "states, not of all the expert's.",
             "    def parts(x):",
-            "    initial = rho.sum(axis=1) / rho.sum()\n"
-            "\n"
-            "    def parts(x):",
+            "    initial = rho.sum(axis=1) / rho.sum()\n\n    def parts(x):",
         ),
         "the price not halved": (
             "this is the maximum for twice the price: it has the factor one half.",
             "    def parts(x):",
-            "    prices = 2 * prices\n"
-            "\n"
-            "    def parts(x):",
+            "    prices = 2 * prices\n\n    def parts(x):",
         ),
         "the price on the expert": (
             "this is the maximum for prices that are multiplied by the expert's "
             "visits; use them as they are.",
             "    def parts(x):",
-            "    prices = prices * rho\n"
-            "\n"
-            "    def parts(x):",
+            "    prices = prices * rho\n\n    def parts(x):",
         ),
         "next values held fixed": (
             "this is where the gradient comes to rest that takes V(s') for a "
             "constant; it is not the maximum.",
-            """def iq_learn(rho, initial, transitions, discount, prices):
+            """\
+def iq_learn(rho, initial, transitions, discount, prices):
     q = np.zeros_like(rho)
     for _ in range(1500):
         v = logsumexp(q, axis=1)
@@ -547,27 +545,22 @@ WRONG = {
             "the expert's visits were normalised; the objective needs discounted "
             "visits as they are, which sum to 1 / (1 - gamma).",
             "    def parts(x):",
-            "    rho = rho / rho.sum()\n"
-            "\n"
-            "    def parts(x):",
+            "    rho = rho / rho.sum()\n\n    def parts(x):",
         ),
         "a small price for all": (
             "",
             "    def parts(x):",
-            "    prices = np.full_like(rho, 1e-3)\n"
-            "\n"
-            "    def parts(x):",
+            "    prices = np.full_like(rho, 1e-3)\n\n    def parts(x):",
         ),
         "one price for all": (
             "",
             "    def parts(x):",
-            "    prices = np.full_like(rho, prices.mean())\n"
-            "\n"
-            "    def parts(x):",
+            "    prices = np.full_like(rho, prices.mean())\n\n    def parts(x):",
         ),
         "uniform": (
             "",
-            """def iq_learn(rho, initial, transitions, discount, prices):
+            """\
+def iq_learn(rho, initial, transitions, discount, prices):
     return np.full_like(rho, 1 / rho.shape[1]), np.zeros_like(rho)""",
         ),
         "the reward's sign": (
@@ -584,9 +577,7 @@ WRONG = {
         "without discount": (
             "",
             "    def parts(x):",
-            "    discount = 0.0\n"
-            "\n"
-            "    def parts(x):",
+            "    discount = 0.0\n\n    def parts(x):",
         ),
         "greedy": (
             "",
@@ -596,19 +587,22 @@ WRONG = {
         "uniform start": (
             "",
             "    def parts(x):",
-            "    initial = np.full_like(initial, 1 / len(initial))\n"
-            "\n"
-            "    def parts(x):",
+            "    initial = np.full_like(initial, 1 / len(initial))\n\n    def parts(x):",
         ),
         "a hundred small steps": (
             "",
-            """def iq_learn(rho, initial, transitions, discount, prices):
+            """\
+def iq_learn(rho, initial, transitions, discount, prices):
     q = np.zeros_like(rho)
     for _ in range(100):
         v = logsumexp(q, axis=1)
         r = q - discount * transitions @ v
         asked = rho - prices * r
-        q = q + 0.02 * (asked - np.exp(q - v[:, None]) * (initial + discount * np.einsum("sa,sat->t", asked, transitions))[:, None])
+        q = q + 0.02 * (
+            asked
+            - np.exp(q - v[:, None])
+            * (initial + discount * np.einsum("sa,sat->t", asked, transitions))[:, None]
+        )
     return np.exp(q - v[:, None]), r""",
         ),
         "the policy alone": (
@@ -618,7 +612,8 @@ WRONG = {
         ),
         "the soft policy of the visits": (
             "",
-            """def iq_learn(rho, initial, transitions, discount, prices):
+            """\
+def iq_learn(rho, initial, transitions, discount, prices):
     v = logsumexp(rho, axis=1)
     return np.exp(rho - v[:, None]), rho - discount * transitions @ v""",
         ),
@@ -643,13 +638,13 @@ WRONG = {
         "the end forgotten": (
             "the time after a termination is missing: the episode stays in its last "
             "state for ever.",
-            "if episode[\"terminated\"]:",
+            'if episode["terminated"]:',
             "if False:",
         ),
         "time limits as ends": (
             "truncated episodes are taken for terminated ones: what comes after a "
             "time limit is unknown.",
-            "if episode[\"terminated\"]:",
+            'if episode["terminated"]:',
             "if True:",
         ),
         "the end counted k times": (
@@ -754,7 +749,8 @@ WRONG = {
             "prompts and padding have rewards, too, in your loss: only the answer's "
             "tokens are priced.",
             "return torch.sum(torch.where(shown, discount**step * each, 0.0), dim=1)",
-            """power = discount ** step.clamp(min=0)
+            """\
+power = discount ** step.clamp(min=0)
     inside = torch.where(shown, power * surprise, 0.0)
     return torch.sum(inside + power * weight * reward**2, dim=1)""",
         ),
@@ -773,7 +769,8 @@ WRONG = {
             "the answer that was cut is taken for a complete one: without an end "
             "token V goes on behind its last token.",
             "later = torch.where(token == end, torch.zeros_like(q), v[:, 1:])",
-            """behind = torch.cat([shown[:, 1:], torch.zeros_like(shown[:, :1])], dim=1)
+            """\
+behind = torch.cat([shown[:, 1:], torch.zeros_like(shown[:, :1])], dim=1)
     later = torch.where(behind, v[:, 1:], torch.zeros_like(q))""",
         ),
         "no residual at the end token": (
@@ -786,7 +783,8 @@ WRONG = {
         "logits not shifted": (
             "the logits at a position were used for the token at the same position; "
             "they predict the next one.",
-            """def answer_loss(logits, tokens, is_answer, weight, discount, end):
+            """\
+def answer_loss(logits, tokens, is_answer, weight, discount, end):
     token, shown = tokens[:, 1:], is_answer[:, 1:]
     v = torch.logsumexp(logits, dim=-1)
     q = torch.gather(logits[:, 1:], 2, token[..., None])[..., 0]
@@ -806,8 +804,7 @@ WRONG = {
             "the logits were normalised before they were used as Q: then V is 0 "
             "everywhere, and nothing is learned about values.",
             "    v = torch",
-            "    logits = torch.log_softmax(logits, dim=-1)\n"
-            "    v = torch",
+            "    logits = torch.log_softmax(logits, dim=-1)\n    v = torch",
         ),
         "discount counted from the prompt": (
             "the discount counts positions of the row; the answer's first token has k = 0.",
@@ -882,8 +879,7 @@ WRONG = {
         "first token left out": (
             "",
             "    step = (torch",
-            "    shown = shown & is_answer[:, :-1]\n"
-            "    step = (torch",
+            "    shown = shown & is_answer[:, :-1]\n    step = (torch",
         ),
         "prompts and padding end, too": (
             "",
@@ -893,7 +889,8 @@ WRONG = {
         "square of the sum": (
             "",
             "return torch.sum(torch.where(shown, discount**step * each, 0.0), dim=1)",
-            """s = torch.sum(torch.where(shown, discount**step * surprise, 0.0), dim=1)
+            """\
+s = torch.sum(torch.where(shown, discount**step * surprise, 0.0), dim=1)
     return s + weight * torch.sum(torch.where(shown, reward, 0.0), dim=1) ** 2""",
         ),
         "residual detached": (
@@ -915,37 +912,36 @@ WRONG = {
     "flattened": {
         "the truth": (
             "this is p itself: the price has no effect in your answer.",
-            "def flattened(p, weight):\n"
-            "    return p",
+            "def flattened(p, weight):\n    return p",
         ),
         "uniform": (
             "this is the uniform distribution, which is the limit of a large price.",
-            "def flattened(p, weight):\n"
-            "    return np.full_like(p, 1 / len(p))",
+            "def flattened(p, weight):\n    return np.full_like(p, 1 / len(p))",
         ),
         "half the price": (
             "this is the optimum for half of the price: lambda has no factor one half here.",
             "    def loss(x):",
-            "    weight = weight / 2\n"
-            "\n"
-            "    def loss(x):",
+            "    weight = weight / 2\n\n    def loss(x):",
         ),
         "a temperature": (
             "this is a power of p, as a sampling temperature makes it; the optimum isn't one.",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     x = p ** (1 / (1 + 2 * weight))
     return x / x.sum()""",
         ),
         "smoothed labels": (
             "this is a mixture of p and the uniform distribution, as smoothed labels "
             "make it; the optimum isn't one.",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     return (p + 2 * weight / len(p)) / (1 + 2 * weight)""",
         ),
         "variance under the model": (
             "the variance was taken with the model's probabilities; the loss is an "
             "average over the data, so p belongs there.",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     def loss(x):
         log_pi = x - logsumexp(x)
         pi = np.exp(log_pi)
@@ -956,7 +952,8 @@ WRONG = {
         ),
         "values fixed at zero": (
             "V was kept at 0: minimise over it, too.",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     def loss(x):
         log_pi = x - logsumexp(x)
         return -p @ log_pi + weight * p @ log_pi**2
@@ -966,13 +963,15 @@ WRONG = {
         ),
         "the price the wrong way": (
             "the answer is more skewed than p: the price pulls log-probabilities together.",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     x = p ** (1 + 2 * weight)
     return x / x.sum()""",
         ),
         "variance of probabilities": (
             "",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     def loss(x):
         log_pi = x - logsumexp(x)
         pi = np.exp(log_pi)
@@ -983,7 +982,8 @@ WRONG = {
         ),
         "entropy bonus": (
             "",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     def loss(x):
         log_pi = x - logsumexp(x)
         return -p @ log_pi + weight * np.exp(log_pi) @ log_pi
@@ -993,7 +993,8 @@ WRONG = {
         ),
         "one round of the equation": (
             "",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     log_p = np.log(p)
     x = p * (1 - 2 * weight * (log_p - p @ log_p))
     x = np.maximum(x, 1e-9)
@@ -1001,19 +1002,22 @@ WRONG = {
         ),
         "standard deviation": (
             "",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     def loss(x):
         log_pi = x - logsumexp(x)
         m = p @ log_pi
         return -m + weight * np.sqrt(p @ (log_pi - m) ** 2 + 1e-12)
 
-    x = optimize.minimize(loss, np.log(p), method="Nelder-Mead", options={"maxiter": 300}).x
+    x = optimize.minimize(
+        loss, np.log(p), method="Nelder-Mead", options={"maxiter": 300}
+    ).x
     return np.exp(x - logsumexp(x))""",
         ),
         "not converged": (
             "",
-            "\"maxiter\": 1000",
-            "\"maxiter\": 2",
+            '"maxiter": 1000',
+            '"maxiter": 2',
         ),
         "logits": (
             "",
@@ -1022,7 +1026,8 @@ WRONG = {
         ),
         "unweighted variance": (
             "",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     def loss(x):
         log_pi = x - logsumexp(x)
         return -p @ log_pi + weight * np.var(log_pi)
@@ -1033,20 +1038,18 @@ WRONG = {
         "twice the price": (
             "",
             "    def loss(x):",
-            "    weight = 2 * weight\n"
-            "\n"
-            "    def loss(x):",
+            "    weight = 2 * weight\n\n    def loss(x):",
         ),
         "sign of the reward": (
             "",
-            """def flattened(p, weight):
+            """\
+def flattened(p, weight):
     x = p * np.exp(2 * weight * (np.log(p) - p @ np.log(p)) * -0.5)
     return x / x.sum()""",
         ),
         "half way to uniform": (
             "",
-            "def flattened(p, weight):\n"
-            "    return 0.5 * p + 0.5 / len(p)",
+            "def flattened(p, weight):\n    return 0.5 * p + 0.5 / len(p)",
         ),
     },
     "judged": {
@@ -1091,8 +1094,8 @@ WRONG = {
         "validity is a count": (
             "validity is a share of strings; it is the probability that the model "
             "gives to right ones.",
-            "\"valid\": np.sum(chances[right])",
-            "\"valid\": np.mean(right)",
+            '"valid": np.sum(chances[right])',
+            '"valid": np.mean(right)',
         ),
         "copied of the right ones": (
             "",
@@ -1180,7 +1183,7 @@ WRONG = {
         ),
         "zero where it isn't reached": (
             "",
-            "float(\"nan\")",
+            'float("nan")',
             "0.0",
         ),
     },
@@ -1188,45 +1191,79 @@ WRONG = {
 
 RIGHT = {
     "inverse_bellman": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def inverse_bellman(q, transitions, discount, temperature):
     T, S, A = q.shape
+
     def value(t, s):
         if t == T:
             return 0.0
         m = max(q[t, s])
-        return m + temperature * math.log(sum(math.exp((x - m) / temperature) for x in q[t, s]))
+        return m + temperature * math.log(
+            sum(math.exp((x - m) / temperature) for x in q[t, s])
+        )
+
     r = np.zeros((T, S, A))
     for t in range(T):
         v = [value(t + 1, s) for s in range(S)]
         for s in range(S):
             for a in range(A):
-                r[t, s, a] = q[t, s, a] - discount * sum(p * x for p, x in zip(transitions[s, a], v))
+                r[t, s, a] = q[t, s, a] - discount * sum(
+                    p * x for p, x in zip(transitions[s, a], v)
+                )
     return r""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def inverse_bellman(q, transitions, discount, temperature):
     q, P = torch.tensor(q), torch.tensor(transitions)
     v = temperature * torch.logsumexp(q / temperature, -1)
     later = torch.cat([v[1:], torch.zeros_like(v[:1])])
     return q - discount * torch.tensordot(later, P, dims=([1], [2]))""",
-        "step by step, backwards": """def inverse_bellman(q, transitions, discount, temperature):
+        "step by step, backwards": """\
+def inverse_bellman(q, transitions, discount, temperature):
     r, v = [], np.zeros(q.shape[1])
     for table in q[::-1]:
         r.append(table - discount * (transitions @ v))
         top = table.max(axis=1)
-        v = top + temperature * np.log(np.exp((table - top[:, None]) / temperature).sum(axis=1))
+        v = top + temperature * np.log(
+            np.exp((table - top[:, None]) / temperature).sum(axis=1)
+        )
     return np.array(r[::-1])""",
     },
     "soft_bellman": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def soft_bellman(reward, transitions, discount, temperature):
     T, S, A = reward.shape
-    q = [None] * T; v = [0.0] * S
+    q = [None] * T
+    v = [0.0] * S
     for t in range(T - 1, -1, -1):
-        q[t] = [[reward[t, s, a] + discount * sum(transitions[s, a, u] * v[u] for u in range(S)) for a in range(A)] for s in range(S)]
-        v = [max(x) + temperature * math.log(sum(math.exp((y - max(x)) / temperature) for y in x)) for x in q[t]]
+        q[t] = [
+            [
+                reward[t, s, a]
+                + discount * sum(transitions[s, a, u] * v[u] for u in range(S))
+                for a in range(A)
+            ]
+            for s in range(S)
+        ]
+        v = [
+            max(x)
+            + temperature
+            * math.log(sum(math.exp((y - max(x)) / temperature) for y in x))
+            for x in q[t]
+        ]
     return q""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def soft_bellman(reward, transitions, discount, temperature):
     r, P = torch.tensor(reward), torch.tensor(transitions)
     v, out = torch.zeros(r.shape[1], dtype=r.dtype), []
@@ -1234,17 +1271,22 @@ def soft_bellman(reward, transitions, discount, temperature):
         out.insert(0, r[t] + discount * P @ v)
         v = temperature * torch.logsumexp(out[0] / temperature, 1)
     return torch.stack(out)""",
-        "recursion, in units of the temperature": """def soft_bellman(reward, transitions, discount, temperature):
+        "recursion, in units of the temperature": """\
+def soft_bellman(reward, transitions, discount, temperature):
     def ahead(r):
         if len(r) == 0:
             return [], np.zeros(reward.shape[1])
         rest, v = ahead(r[1:])
         q = r[0] + discount * np.tensordot(transitions, v, 1)
         return [q] + rest, np.logaddexp.reduce(q, axis=1)
+
     return temperature * np.array(ahead(reward / temperature)[0])""",
     },
     "iq_objective": {
-        "torch, by autograd": """import torch
+        "torch, by autograd": """\
+import torch
+
+
 def iq_objective(q, rho, initial, transitions, discount, prices):
     q = torch.tensor(q, requires_grad=True)
     rho, p0, P, c = map(torch.tensor, (rho, initial, transitions, prices))
@@ -1253,22 +1295,45 @@ def iq_objective(q, rho, initial, transitions, discount, prices):
     out = (rho * r).sum() - p0 @ v - 0.5 * (c * r**2).sum()
     out.backward()
     return out, q.grad""",
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def iq_objective(q, rho, initial, transitions, discount, prices):
     S, A = q.shape
     v = [math.log(sum(math.exp(x) for x in q[s])) for s in range(S)]
-    r = np.array([[q[s, a] - discount * sum(transitions[s, a, t] * v[t] for t in range(S)) for a in range(A)] for s in range(S)])
-    value = sum(rho[s, a] * r[s, a] - prices[s, a] * r[s, a] ** 2 / 2 for s in range(S) for a in range(A))
+    r = np.array(
+        [
+            [
+                q[s, a] - discount * sum(transitions[s, a, t] * v[t] for t in range(S))
+                for a in range(A)
+            ]
+            for s in range(S)
+        ]
+    )
+    value = sum(
+        rho[s, a] * r[s, a] - prices[s, a] * r[s, a] ** 2 / 2
+        for s in range(S)
+        for a in range(A)
+    )
     value -= sum(initial[s] * v[s] for s in range(S))
     g = np.zeros((S, A))
     for s in range(S):
-        into = initial[s] + discount * sum((rho[x, b] - prices[x, b] * r[x, b]) * transitions[x, b, s] for x in range(S) for b in range(A))
+        into = initial[s] + discount * sum(
+            (rho[x, b] - prices[x, b] * r[x, b]) * transitions[x, b, s]
+            for x in range(S)
+            for b in range(A)
+        )
         for a in range(A):
-            g[s, a] = rho[s, a] - prices[s, a] * r[s, a] - math.exp(q[s, a] - v[s]) * into
+            g[s, a] = (
+                rho[s, a] - prices[s, a] * r[s, a] - math.exp(q[s, a] - v[s]) * into
+            )
     return value, g""",
-        "a Jacobian": """def iq_objective(q, rho, initial, transitions, discount, prices):
+        "a Jacobian": """\
+def iq_objective(q, rho, initial, transitions, discount, prices):
     S, A = q.shape
-    e = np.exp(q - q.max(axis=1, keepdims=True)); pi = e / e.sum(axis=1, keepdims=True)
+    e = np.exp(q - q.max(axis=1, keepdims=True))
+    pi = e / e.sum(axis=1, keepdims=True)
     v = q.max(axis=1) + np.log(e.sum(axis=1))
     r = q - discount * np.einsum("sat,t->sa", transitions, v)
     dv = np.zeros((S, S * A))
@@ -1276,91 +1341,137 @@ def iq_objective(q, rho, initial, transitions, discount, prices):
         dv[s, s * A : (s + 1) * A] = pi[s]
     dr = np.eye(S * A) - discount * transitions.reshape(S * A, S) @ dv
     g = (rho - prices * r).ravel() @ dr - initial @ dv
-    return float((rho * r).sum() - initial @ v - 0.5 * (prices * r * r).sum()), g.reshape(S, A)""",
+    return float(
+        (rho * r).sum() - initial @ v - 0.5 * (prices * r * r).sum()
+    ), g.reshape(S, A)""",
     },
     "value_policy_loss": {
-        "loops": """def value_policy_loss(log_pi, v, rho, transitions, discount, prices):
+        "loops": """\
+def value_policy_loss(log_pi, v, rho, transitions, discount, prices):
     S, A = log_pi.shape
     total = 0.0
     for s in range(S):
         for a in range(A):
-            r = log_pi[s, a] + v[s] - discount * sum(transitions[s, a, t] * v[t] for t in range(S))
+            r = (
+                log_pi[s, a]
+                + v[s]
+                - discount * sum(transitions[s, a, t] * v[t] for t in range(S))
+            )
             total += prices[s, a] * r * r / 2 - rho[s, a] * log_pi[s, a]
     return total""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def value_policy_loss(log_pi, v, rho, transitions, discount, prices):
     lp, v, rho, P, c = map(torch.tensor, (log_pi, v, rho, transitions, prices))
-    return ((lp + v.unsqueeze(1) - discount * (P * v).sum(-1)) ** 2 * c / 2 - rho * lp).sum()""",
-        "through Q": """def value_policy_loss(log_pi, v, rho, transitions, discount, prices):
+    return (
+        (lp + v.unsqueeze(1) - discount * (P * v).sum(-1)) ** 2 * c / 2 - rho * lp
+    ).sum()""",
+        "through Q": """\
+def value_policy_loss(log_pi, v, rho, transitions, discount, prices):
     q = log_pi + v[:, None]
     soft = np.logaddexp.reduce(q, axis=1)
     r = q - discount * np.tensordot(transitions, soft, axes=1)
     return 0.5 * np.vdot(prices, r * r) - np.vdot(rho, q - soft[:, None])""",
     },
     "leftover": {
-        "loops": """def leftover(v, rho, initial, transitions, discount):
+        "loops": """\
+def leftover(v, rho, initial, transitions, discount):
     S, A = rho.shape
     out = 0.0
     for s in range(S):
-        b = sum(rho[s]) - discount * sum(rho[x, a] * transitions[x, a, s] for x in range(S) for a in range(A))
+        b = sum(rho[s]) - discount * sum(
+            rho[x, a] * transitions[x, a, s] for x in range(S) for a in range(A)
+        )
         out += (b - initial[s]) * v[s]
     return out""",
-        "pair by pair": """def leftover(v, rho, initial, transitions, discount):
+        "pair by pair": """\
+def leftover(v, rho, initial, transitions, discount):
     return np.sum(rho * (v[:, None] - discount * transitions @ v)) - np.dot(initial, v)""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def leftover(v, rho, initial, transitions, discount):
     v, rho, p0, P = map(torch.tensor, (v, rho, initial, transitions))
     b = rho.sum(1) - discount * (rho[..., None] * P).sum((0, 1))
     return torch.dot(b - p0, v)""",
     },
     "iq_learn": {
-        "gradient ascent": """def iq_learn(rho, initial, transitions, discount, prices):
+        "gradient ascent": """\
+def iq_learn(rho, initial, transitions, discount, prices):
     q = np.zeros_like(rho)
     for _ in range(20_000):
         v = logsumexp(q, axis=1)
         r = q - discount * transitions @ v
         asked = rho - prices * r
-        slope = asked - np.exp(q - v[:, None]) * (initial + discount * np.einsum("sa,sat->t", asked, transitions))[:, None]
+        slope = (
+            asked
+            - np.exp(q - v[:, None])
+            * (initial + discount * np.einsum("sa,sat->t", asked, transitions))[:, None]
+        )
         if np.abs(slope).max() < 1e-9:
             break
         q = q + 0.3 * slope
     return np.exp(q - v[:, None]), r""",
-        "over rewards, with planning": """def iq_learn(rho, initial, transitions, discount, prices):
+        "over rewards, with planning": """\
+def iq_learn(rho, initial, transitions, discount, prices):
     S, A = rho.shape
+
     def plan(r):
         q = r
         for _ in range(150):
             q = r + discount * transitions @ np.logaddexp.reduce(q, axis=1)
         v = np.logaddexp.reduce(q, axis=1)
         return v, np.exp(q - v[:, None])
+
     def loss(x):
         r = x.reshape(S, A)
         v, pi = plan(r)
-        d = np.linalg.solve(np.eye(S) - discount * np.einsum("sa,sat->st", pi, transitions).T, initial)
-        return (-np.sum(rho * r) + initial @ v + np.sum(prices * r * r) / 2, -(rho - d[:, None] * pi - prices * r).ravel())
-    x = optimize.minimize(loss, np.zeros(S * A), jac=True, method="BFGS", options={"gtol": 1e-9}).x.reshape(S, A)
+        d = np.linalg.solve(
+            np.eye(S) - discount * np.einsum("sa,sat->st", pi, transitions).T, initial
+        )
+        return (
+            -np.sum(rho * r) + initial @ v + np.sum(prices * r * r) / 2,
+            -(rho - d[:, None] * pi - prices * r).ravel(),
+        )
+
+    x = optimize.minimize(
+        loss, np.zeros(S * A), jac=True, method="BFGS", options={"gtol": 1e-9}
+    ).x.reshape(S, A)
     return plan(x)[1], x""",
-        "torch, in policy and values": """import torch
+        "torch, in policy and values": """\
+import torch
+
+
 def iq_learn(rho, initial, transitions, discount, prices):
     S, A = rho.shape
     R, P, c = map(torch.tensor, (rho, transitions, prices))
+
     def parts(z):
         lp, v = torch.log_softmax(z[: S * A].reshape(S, A), 1), z[S * A :]
         return lp, lp + v[:, None] - discount * P @ v
+
     def f(z):
         z = torch.tensor(z, requires_grad=True)
         lp, r = parts(z)
         out = -(R * lp).sum() + (c * r**2).sum() / 2
         out.backward()
         return out.item(), z.grad.numpy()
-    z = optimize.minimize(f, np.zeros(S * A + S), jac=True, method="BFGS", options={"gtol": 1e-8}).x
+
+    z = optimize.minimize(
+        f, np.zeros(S * A + S), jac=True, method="BFGS", options={"gtol": 1e-8}
+    ).x
     lp, r = parts(torch.tensor(z))
     return lp.exp(), r""",
     },
     "counted": {
-        "loops": """def counted(episodes, n_states, n_actions, discount, every, offset):
+        "loops": """\
+def counted(episodes, n_states, n_actions, discount, every, offset):
     n = len(episodes)
-    rho = [[0.0] * n_actions for _ in range(n_states)]; start = [0.0] * n_states
+    rho = [[0.0] * n_actions for _ in range(n_states)]
+    start = [0.0] * n_states
     for e in episodes:
         g = 1.0
         for t in range(len(e["actions"])):
@@ -1372,20 +1483,30 @@ def iq_learn(rho, initial, transitions, discount, prices):
             for a in range(n_actions):
                 rho[e["states"][-1]][a] += g / (1 - discount) / n_actions / n
     return rho, start""",
-        "bincount": """def counted(episodes, n_states, n_actions, discount, every, offset):
+        "bincount": """\
+def counted(episodes, n_states, n_actions, discount, every, offset):
     out = np.zeros(n_states * n_actions)
     for e in episodes:
         s, a = e["states"][:-1][offset::every], e["actions"][offset::every]
         w = every * (discount ** np.arange(len(e["actions"])))[offset::every]
         out += np.bincount(s * n_actions + a, w, minlength=out.size)
         if e["terminated"]:
-            tail = np.zeros((n_states, n_actions)); tail[e["states"][-1]] = discount ** len(e["actions"]) / (1 - discount) / n_actions
+            tail = np.zeros((n_states, n_actions))
+            tail[e["states"][-1]] = (
+                discount ** len(e["actions"]) / (1 - discount) / n_actions
+            )
             out += tail.ravel()
     first = np.array([e["states"][0] for e in episodes])
-    return out.reshape(n_states, n_actions) / len(episodes), np.bincount(first, minlength=n_states) / len(first)""",
-        "torch": """import torch
+    return out.reshape(n_states, n_actions) / len(episodes), np.bincount(
+        first, minlength=n_states
+    ) / len(first)""",
+        "torch": """\
+import torch
+
+
 def counted(episodes, n_states, n_actions, discount, every, offset):
-    rho = torch.zeros(n_states, n_actions, dtype=torch.float64); start = torch.zeros(n_states, dtype=torch.float64)
+    rho = torch.zeros(n_states, n_actions, dtype=torch.float64)
+    start = torch.zeros(n_states, dtype=torch.float64)
     for e in episodes:
         s, a = torch.tensor(e["states"]), torch.tensor(e["actions"])
         t = torch.arange(offset, len(a), every)
@@ -1396,7 +1517,8 @@ def counted(episodes, n_states, n_actions, discount, every, offset):
     return rho / len(episodes), start / len(episodes)""",
     },
     "answer_loss": {
-        "loops": """def answer_loss(logits, tokens, is_answer, weight, discount, end):
+        "loops": """\
+def answer_loss(logits, tokens, is_answer, weight, discount, end):
     out = []
     for x, t, m in zip(logits, tokens, is_answer):
         total, k = 0.0, 0
@@ -1410,7 +1532,8 @@ def counted(episodes, n_states, n_actions, discount, every, offset):
             k += 1
         out.append(total)
     return torch.stack(out)""",
-        "policy and values": """def answer_loss(logits, tokens, is_answer, weight, discount, end):
+        "policy and values": """\
+def answer_loss(logits, tokens, is_answer, weight, discount, end):
     log_pi = torch.log_softmax(logits, -1)[:, :-1]
     v = logits.logsumexp(-1)
     b, n = tokens.shape
@@ -1420,7 +1543,8 @@ def counted(episodes, n_states, n_actions, discount, every, offset):
     mask = is_answer[:, 1:].double()
     power = torch.cumprod(torch.where(is_answer[:, :-1], discount, 1.0).double(), 1)
     return (mask * power * (-lp + weight * td.square())).sum(-1)""",
-        "one row at a time, cut out": """def answer_loss(logits, tokens, is_answer, weight, discount, end):
+        "one row at a time, cut out": """\
+def answer_loss(logits, tokens, is_answer, weight, discount, end):
     losses = torch.zeros(len(tokens), dtype=logits.dtype)
     for b in range(len(tokens)):
         where = is_answer[b].nonzero()[:, 0]
@@ -1436,35 +1560,51 @@ def counted(episodes, n_states, n_actions, discount, every, offset):
     return losses""",
     },
     "flattened": {
-        "Lambert's function": """from scipy.special import wrightomega
+        "Lambert's function": """\
+from scipy.special import wrightomega
+
+
 def flattened(p, weight):
     def at(c):  # pi = 2 l p W(exp(c) / (2 l p))
         s = 2 * weight * p
         return s * wrightomega(c - np.log(s)).real
+
     c = optimize.brentq(lambda c: at(c).sum() - 1, -100, 200, xtol=1e-13)
     return at(c)""",
-        "torch's gradient in policy and value": """import torch
+        "torch's gradient in policy and value": """\
+import torch
+
+
 def flattened(p, weight):
     t = torch.tensor(p)
+
     def f(z):
         z = torch.tensor(z, requires_grad=True)
         lp = torch.log_softmax(z[:-1], 0)
         out = t @ (-lp + weight * (lp + z[-1]) ** 2)
         out.backward()
         return out.item(), z.grad.numpy()
+
     z = optimize.minimize(f, np.zeros(len(p) + 1), jac=True, options={"gtol": 1e-10}).x
     return torch.softmax(torch.tensor(z[:-1]), 0)""",
-        "another optimiser, without a gradient": """def flattened(p, weight):
+        "another optimiser, without a gradient": """\
+def flattened(p, weight):
     def f(y):
-        lp = np.r_[y, 0.0]; lp = lp - logsumexp(lp); m = p @ lp
+        lp = np.r_[y, 0.0]
+        lp = lp - logsumexp(lp)
+        m = p @ lp
         return -m + weight * (p @ lp**2 - m * m)
+
     x = np.log(p[:-1] / p[-1])
     x = optimize.minimize(f, x, method="BFGS", jac="3-point", options={"gtol": 1e-9}).x
     e = np.exp(np.r_[x, 0.0])
     return e / e.sum()""",
     },
     "judged": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def judged(log_chances, right, seen):
     out = dict(entropy=0.0, valid=0.0, copied=0.0, novel=0.0, kl=0.0)
     fresh, R = 0.0, sum(bool(r) for r in right)
@@ -1482,30 +1622,56 @@ def judged(log_chances, right, seen):
                 out["novel"] += p
     out["novel"] /= fresh
     return out""",
-        "torch": """import torch
+        "torch": """\
+import torch
+
+
 def judged(log_chances, right, seen):
     l, r, s = torch.tensor(log_chances), torch.tensor(right), torch.tensor(seen)
-    p = l.exp(); R = r.sum()
-    return {"entropy": torch.distributions.Categorical(logits=l).entropy(), "valid": (p * r).sum(), "copied": p[s].sum(),
-            "novel": p[r & ~s].sum() / p[~s].sum(), "kl": (-(R.double().log()) - l[r]).mean()}""",
-        "dot products": """from scipy.special import xlogy, rel_entr
+    p = l.exp()
+    R = r.sum()
+    return {
+        "entropy": torch.distributions.Categorical(logits=l).entropy(),
+        "valid": (p * r).sum(),
+        "copied": p[s].sum(),
+        "novel": p[r & ~s].sum() / p[~s].sum(),
+        "kl": (-(R.double().log()) - l[r]).mean(),
+    }""",
+        "dot products": """\
+from scipy.special import xlogy, rel_entr
+
+
 def judged(log_chances, right, seen):
-    p = np.exp(log_chances); t = right / right.sum()
+    p = np.exp(log_chances)
+    t = right / right.sum()
     valid, copied = p @ right, p @ seen
-    return dict(entropy=-xlogy(p, p).sum(), valid=valid, copied=copied, novel=(valid - copied) / (1 - copied), kl=rel_entr(t, p).sum())""",
+    return dict(
+        entropy=-xlogy(p, p).sum(),
+        valid=valid,
+        copied=copied,
+        novel=(valid - copied) / (1 - copied),
+        kl=rel_entr(t, p).sum(),
+    )""",
     },
     "at_entropy": {
-        "loops": """import math
+        "loops": """\
+import math
+
+
 def at_entropy(entropies, values, entropy):
     rows = sorted(zip(map(float, entropies), map(float, values)))
     for (x0, y0), (x1, y1) in zip(rows, rows[1:]):
         if x0 <= entropy <= x1:
             return y0 + (y1 - y0) * (entropy - x0) / (x1 - x0)
     return math.nan""",
-        "left and right of interp": """def at_entropy(entropies, values, entropy):
+        "left and right of interp": """\
+def at_entropy(entropies, values, entropy):
     i = np.argsort(entropies)
     return np.interp(entropy, entropies[i], values[i], left=np.nan, right=np.nan)""",
-        "scipy": """from scipy.interpolate import interp1d
+        "scipy": """\
+from scipy.interpolate import interp1d
+
+
 def at_entropy(entropies, values, entropy):
     return float(interp1d(entropies, values, bounds_error=False)(entropy))""",
     },
