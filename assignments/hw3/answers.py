@@ -7,13 +7,14 @@ WRONG = {
             "trajectory, so sum over its steps first.",
             """\
 def log_weights(rewards, log_pi, lengths, discount):
-    time = np.arange(rewards.shape[1])
-    real = time < lengths[:, None]
-    total = np.where(real, discount**time * rewards, 0.0)
-    log_q = np.where(real, log_pi, 0.0)
-    log_u = total - log_q
-    top = log_u.max()
-    return log_u - np.log(np.sum(np.exp(log_u), axis=0))""",
+    with np.errstate(all="ignore"):
+        time = np.arange(rewards.shape[1])
+        real = time < lengths[:, None]
+        total = np.where(real, discount**time * rewards, 0.0)
+        log_q = np.where(real, log_pi, 0.0)
+        log_u = total - log_q
+        top = log_u.max()
+        return log_u - np.log(np.sum(np.exp(log_u), axis=0))""",
         ),
         "not normalised": (
             "these are log-weights, but their exponentials don't sum to one: subtract"
@@ -68,8 +69,16 @@ def log_weights(rewards, log_pi, lengths, discount):
         ),
         "overflow": (
             "some entries are not finite: subtract the largest log-weight before you exponentiate.",
-            "top = log_u.max()",
-            "top = 0.0",
+            """\
+def log_weights(rewards, log_pi, lengths, discount):
+    with np.errstate(all="ignore"):
+        time = np.arange(rewards.shape[1])
+        real = time < lengths[:, None]
+        total = np.sum(np.where(real, discount**time * rewards, 0.0), axis=1)
+        log_q = np.sum(np.where(real, log_pi, 0.0), axis=1)
+        log_u = total - log_q
+        top = 0.0
+        return log_u - top - np.log(np.sum(np.exp(log_u - top)))""",
         ),
         "off by one at the end": (
             "",
@@ -122,8 +131,15 @@ def log_weights(rewards, log_pi, lengths, discount):
         "overflow": (
             "some entries are not finite: the common factor of the weights is "
             "arbitrary, so divide by the largest before you exponentiate.",
-            "log_u - log_u.max()",
-            "log_u",
+            """\
+def weighted_estimate(log_u, f):
+    with np.errstate(all="ignore"):
+        u = np.exp(log_u)
+        share = u / u.sum()
+        mean = share @ f
+        error = np.sqrt(np.sum(share[:, None] ** 2 * (f - mean) ** 2, axis=0))
+        n_eff = 1.0 / np.sum(share**2)
+        return mean, error, n_eff""",
         ),
         "divided by n": (
             "the estimate was divided by n and not by the sum of the weights.",
@@ -262,8 +278,16 @@ def mixture_log_density(states, actions, policies, counts):
             "some results are minus infinity although the trajectory is possible: the"
             " product of 900 probabilities rounds to 0. Add logarithms, and subtract "
             "the largest before you exponentiate.",
-            "top = parts.max(axis=0)",
-            "return np.log(np.sum(np.exp(parts), axis=0))",
+            """\
+def mixture_log_density(states, actions, policies, counts):
+    with np.errstate(all="ignore"):
+        T = states.shape[1]
+        with np.errstate(divide="ignore"):
+            logs = np.log(policies)
+        each = logs[:, np.arange(T), states, actions].sum(axis=2)  # (K, N)
+        parts = each + np.log(counts / np.sum(counts))[:, None]
+        return np.log(np.sum(np.exp(parts), axis=0))
+        return top + np.log(np.sum(np.exp(parts - top), axis=0))""",
         ),
         "one step's density": (
             "there is one number for each step; multiply the probabilities of all "
@@ -331,8 +355,16 @@ logs = np.log(np.maximum(policies, 1e-300))
         ),
         "first policy": (
             "",
-            "top = parts.max(axis=0)",
-            "return each[0] * 0 + parts[0]",
+            """\
+def mixture_log_density(states, actions, policies, counts):
+    with np.errstate(all="ignore"):
+        T = states.shape[1]
+        with np.errstate(divide="ignore"):
+            logs = np.log(policies)
+        each = logs[:, np.arange(T), states, actions].sum(axis=2)  # (K, N)
+        parts = each + np.log(counts / np.sum(counts))[:, None]
+        return each[0] * 0 + parts[0]
+        return top + np.log(np.sum(np.exp(parts - top), axis=0))""",
         ),
     },
     "batch_log_density": {
@@ -378,13 +410,14 @@ logs = np.log(np.maximum(policies, 1e-300))
             "some entries are not finite: work with logarithms to the end (np.logaddexp).",
             """\
 def batch_log_density(rewards, log_q, n_demos):
-    n = len(rewards)
-    log_u = (rewards - log_q)[n_demos:]
-    top = 0.0
-    log_z = top + np.log(np.mean(np.exp(log_u - top)))
-    share = n_demos / n
-    of_model = np.log(share) + rewards - log_z
-    return np.log(share * np.exp(rewards - log_z) + (1 - share) * np.exp(log_q))""",
+    with np.errstate(all="ignore"):
+        n = len(rewards)
+        log_u = (rewards - log_q)[n_demos:]
+        top = 0.0
+        log_z = top + np.log(np.mean(np.exp(log_u - top)))
+        share = n_demos / n
+        of_model = np.log(share) + rewards - log_z
+        return np.log(share * np.exp(rewards - log_z) + (1 - share) * np.exp(log_q))""",
         ),
         "an expert who is always sure": (
             "",
@@ -490,8 +523,15 @@ def likelihood(w, shown, f, log_q):
         ),
         "overflow": (
             "some entries are not finite: subtract the largest log-weight before you exponentiate.",
-            "top = log_u.max()",
-            "top = 0.0",
+            """\
+def likelihood(w, shown, f, log_q):
+    with np.errstate(all="ignore"):
+        log_u = f @ w - log_q
+        top = 0.0
+        u = np.exp(log_u - top)
+        value = np.mean(shown @ w) - (top + np.log(np.mean(u)))
+        gradient = shown.mean(axis=0) - (u / u.sum()) @ f
+        return value, gradient""",
         ),
         "weights not normalised": (
             "",
@@ -647,8 +687,17 @@ def discriminator_score(expert, policy):
         ),
         "overflow": (
             "some numbers are not finite: write log D as -log(1 + exp(-x)), with np.logaddexp.",
-            "-np.logaddexp(0.0, -x)",
-            "np.log(1.0 / (1.0 + np.exp(-x)))",
+            """\
+def discriminator_score(expert, policy):
+    with np.errstate(all="ignore"):
+
+        def log_sigmoid(x):
+            return np.log(1.0 / (1.0 + np.exp(-x)))
+
+        score = log_sigmoid(expert).mean() + log_sigmoid(-policy).mean()
+        up = np.exp(log_sigmoid(-expert)) / len(expert)
+        down = -np.exp(log_sigmoid(policy)) / len(policy)
+        return score, up, down""",
         ),
         "a loss": (
             "this is a loss, minus the score: return what the discriminator maximises.",
@@ -763,17 +812,25 @@ def pay(x, kind):
             "don't compute it; use np.logaddexp.",
             """\
 def pay(x, kind):
-    x = np.asarray(x, dtype=float)
-    if kind == "log D":
-        return np.log(1 / (1 + np.exp(-x)))
-    if kind == "-log(1-D)":
-        return -np.log(1 - 1 / (1 + np.exp(-x)))
-    return x""",
+    with np.errstate(all="ignore"):
+        x = np.asarray(x, dtype=float)
+        if kind == "log D":
+            return np.log(1 / (1 + np.exp(-x)))
+        if kind == "-log(1-D)":
+            return -np.log(1 - 1 / (1 + np.exp(-x)))
+        return x""",
         ),
         "D itself": (
             "the third reward is D; the logit is log D - log(1-D), which is x.",
-            "    return x",
-            "    return 1 / (1 + np.exp(-x))",
+            """\
+def pay(x, kind):
+    with np.errstate(all="ignore"):
+        x = np.asarray(x, dtype=float)
+        if kind == "log D":
+            return -np.logaddexp(0.0, -x)
+        if kind == "-log(1-D)":
+            return np.logaddexp(0.0, x)
+        return 1 / (1 + np.exp(-x))""",
         ),
         "a logit for a probability": (
             "the logarithm of x was taken: x is the logit, not D.",
@@ -797,8 +854,15 @@ def pay(x, kind):
         ),
         "one in the logarithm": (
             "",
-            "return np.logaddexp(0.0, x)",
-            "return -np.log(1 - 1 / (1 + np.exp(-x)) + 1e-8)",
+            """\
+def pay(x, kind):
+    with np.errstate(all="ignore"):
+        x = np.asarray(x, dtype=float)
+        if kind == "log D":
+            return -np.logaddexp(0.0, -x)
+        if kind == "-log(1-D)":
+            return -np.log(1 - 1 / (1 + np.exp(-x)) + 1e-8)
+        return x""",
         ),
         "all the logit": (
             "",
@@ -843,7 +907,8 @@ def pay(x, kind):
             "discount in its denominator doesn't hold there.",
             """\
 def worth(step, length, discount):
-    return step * np.float64(1 - discount**length) / (1 - discount)""",
+    with np.errstate(all="ignore"):
+        return step * np.float64(1 - discount**length) / (1 - discount)""",
         ),
         "the mean": (
             "this is a mean per step; the return is the sum over the steps.",
@@ -981,8 +1046,18 @@ def best_logits(expert, policy, treated, end_weight):
         ),
         "the first state is the end": (
             "",
-            "visits[-1] = weight * visits[-1].mean()",
-            "visits[0] = weight * visits[0].mean()",
+            """\
+def best_logits(expert, policy, treated, end_weight):
+    with np.errstate(all="ignore"):
+        shares = []
+        for visits, weight in ((expert, end_weight), (policy, 1.0)):
+            visits = visits.copy()
+            visits[0] = weight * visits[0].mean() if treated else 0.0
+            shares.append(visits / visits.sum())
+        x = np.zeros_like(shares[0])
+        rows = slice(None) if treated else slice(-1)
+        x[rows] = np.log(shares[0][rows]) - np.log(shares[1][rows])
+        return x""",
         ),
         "a ratio": (
             "",
@@ -1004,8 +1079,16 @@ def best_logits(expert, policy, treated, end_weight):
         "overflow": (
             "some probabilities are not finite: subtract the largest logit of each "
             "state before you exponentiate.",
-            "logits - logits.max(axis=1, keepdims=True)",
-            "logits",
+            """\
+def improve(transitions, policy, reward, discount, rate):
+    with np.errstate(all="ignore"):
+        chain = np.einsum("sa,sat->st", policy, transitions)
+        of_state = np.sum(policy * reward, axis=1)
+        v = np.linalg.solve(np.eye(len(policy)) - discount * chain, of_state)
+        q = reward + discount * transitions @ v
+        logits = np.log(policy) + rate * q
+        new = np.exp(logits)
+        return new / new.sum(axis=1, keepdims=True)""",
         ),
         "the old policy forgotten": (
             "the old policy is missing: the new one is proportional to pi times exp(rate * Q).",

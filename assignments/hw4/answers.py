@@ -5,8 +5,13 @@ WRONG = {
         "overflow": (
             "some entries are not finite: take the largest value out of the sum "
             "before you exponentiate (logsumexp does).",
-            "logsumexp(q / temperature, axis=2)",
-            "np.log(np.sum(np.exp(q / temperature), axis=2))",
+            """\
+def inverse_bellman(q, transitions, discount, temperature):
+    with np.errstate(all="ignore"):
+        v = temperature * np.log(np.sum(np.exp(q / temperature), axis=2))
+        later = np.vstack([v[1:], np.zeros((1, v.shape[1]))])
+        expected = np.einsum("sau,tu->tsa", transitions, later)
+        return q - discount * expected""",
         ),
         "the hard maximum": (
             "the value is the largest Q: that is the limit of temperature zero. The "
@@ -118,8 +123,14 @@ def inverse_bellman(q, transitions, discount, temperature):
         "overflow in the recursion": (
             "some entries are not finite: take the largest value out of the sum "
             "before you exponentiate (logsumexp does).",
-            "logsumexp(q[t] / temperature, axis=1)",
-            "np.log(np.sum(np.exp(q[t] / temperature), axis=1))",
+            """\
+def soft_bellman(reward, transitions, discount, temperature):
+    with np.errstate(all="ignore"):
+        q, v = np.zeros_like(reward), np.zeros(reward.shape[1])
+        for t in reversed(range(len(reward))):
+            q[t] = reward[t] + discount * transitions @ v
+            v = temperature * np.log(np.sum(np.exp(q[t] / temperature), axis=1))
+        return q""",
         ),
         "hard planning": (
             "the value is the largest Q: that is planning at temperature zero.",
