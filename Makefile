@@ -97,6 +97,7 @@ starter: $(STAMP) ## write the assignments' notebooks for students to starter/
 
 gradescope: $(STAMP) ## write the assignments' packages for Gradescope to gradescope/
 	@$(BIN)/python -m assignments gradescope gradescope
+
 replicate: $(STAMP) ## run every chapter for 20 other seeds (hours; Ctrl-C keeps what is done)
 	@$(BIN)/python -m benchmarks replication
 
