@@ -168,8 +168,8 @@ def answer(request, write):
     try:
         exec(compile(request["given"], "<given>", "exec"), given)
         exec(compile(request["source"], "<submission>", "exec"), names)
-        call = names[request["function"]]
-        call = partial(given[request["run"]], call) if request["run"] else call
+        run = given[request["run"]] if request["run"] else None
+        call = checks.through(run, names[request["function"]])
     except Exception as error:
         fails = {"error": f"{type(error).__name__}: {error}"[: checks.LONGEST]}
         call = None
