@@ -12,13 +12,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from handed_in import MASTERS, earned, right_by_rank, solutions, write_notebook, wrong_by_rank
 
 from assignments import grading
 from assignments.grading import Submission, found_in, grade, packages, seeds
 from assignments.master import Master
 from assignments.packages import write_gradescope
 from assignments.sandbox import Sandbox
-from conftest import MASTERS, earned, right_by_rank, solutions, write_notebook, wrong_by_rank
 
 FULL = os.environ.get("FULL") == "1"
 FIRST = MASTERS["hw1"]
