@@ -45,7 +45,7 @@ INSTALL := $(if $(UV),uv pip install --quiet --compile-bytecode --python $(BIN)/
 TORCH_INDEX ?=
 TORCH := $(shell sed -n 's/^torch==/torch==/p' requirements.txt)
 
-.PHONY: help anew book test portable explore notebooks starter gradescope lab bench serve clean
+.PHONY: help anew book test portable explore notebooks replicate starter gradescope lab bench serve clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ starter: $(STAMP) ## write the assignments' notebooks for students to starter/
 
 gradescope: $(STAMP) ## write the assignments' packages for Gradescope to gradescope/
 	@$(BIN)/python -m assignments gradescope gradescope
+
+replicate: $(STAMP) ## run every chapter for 20 other seeds (hours; Ctrl-C keeps what is done)
+	@$(BIN)/python -m benchmarks replication
 
 # What is built and tested does not need the editor, and some of what it brings along slows the build: so it has an
 # environment of its own, which sees everything in the other.

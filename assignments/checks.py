@@ -5,7 +5,7 @@ of one call: ``{"result": ...}`` in the words of JSON, or ``{"error": "its type:
 """
 
 import inspect
-from functools import partial
+from functools import partial, wraps
 
 import numpy as np
 
@@ -64,6 +64,30 @@ def outcome(call):
         return {"result": plain(call())}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"[:LONGEST]}
+
+
+def through(run, function):
+    """A function as ``run`` calls it; where ``run`` fails on its None, the result is None."""
+    if run is None:
+        return function
+
+    def call(**probe):
+        nothing = []
+
+        @wraps(function)
+        def watched(*arguments, **options):
+            result = function(*arguments, **options)
+            nothing.append(result is None)
+            return result
+
+        try:
+            return run(watched, **probe)
+        except Exception:
+            if any(nothing):
+                return None
+            raise
+
+    return call
 
 
 def difference(result, expected, rtol, atol, reveal=True):
@@ -173,8 +197,7 @@ def visible_check(answers, first=0, strict=False):
             right = known["right"][i] if known["right"] else None
             words = plain(draw(np.random.default_rng(first + i)))
             probe = restored(words)
-            call = partial(run, function, **probe) if run else partial(function, **probe)
-            found.append(outcome(call))
+            found.append(outcome(partial(through(run, function), **probe)))
             faults.append(fault(found[-1], right, restored(words), judge, rtol, atol))
         said = next((each for each in faults if each), "")
         if said and not said.startswith("not attempted"):

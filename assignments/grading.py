@@ -31,6 +31,7 @@ from assignments.master import Check, Master, masters, source
 from assignments.sandbox import SECONDS, SECONDS_IN_ALL, Sandbox, request
 
 BLANK = "not attempted"
+LEAST = 0.1  # seconds in which a function can be called at all
 
 
 @dataclass(frozen=True)
@@ -144,17 +145,34 @@ def untouched(master: Master, check: Check, code: list[slices.Statement]) -> boo
     return own == theirs
 
 
+class Clock:
+    """The seconds that a submission has left: for a question, and in all."""
+
+    def __init__(self) -> None:
+        """A new submission."""
+        self.in_all, self.question = SECONDS_IN_ALL, 0.0
+
+    def next_question(self) -> None:
+        """A question begins."""
+        self.question = min(SECONDS, self.in_all)
+
+    def call(self, box: Sandbox, words: dict[str, Any]) -> list[dict[str, Any]]:
+        """What a sandbox answers within the time that is left."""
+        start = time.monotonic()
+        found = box.call(words, self.question)
+        spent = time.monotonic() - start
+        self.question, self.in_all = self.question - spent, self.in_all - spent
+        return found
+
+
 def graded(master: Master, submission: Submission, box: Sandbox, secret: str) -> list[Part]:
     """What each check of a submission came to."""
-    code, left, parts = submission.statements(), SECONDS_IN_ALL, []
+    code, clock, parts = submission.statements(), Clock(), []
     for question in master.questions:
-        of_question = min(SECONDS, left)
+        clock.next_question()
         for number, check in enumerate(question.checks):
-            start = time.monotonic()
             seed = seeds(secret, submission.student, check, number)
-            error, said = verdict(master, check, code, check.drawn(seed), box, of_question)
-            spent = time.monotonic() - start
-            of_question, left = of_question - spent, left - spent
+            error, said = verdict(master, check, code, check.drawn(seed), box, clock)
             points = question.points / len(question.checks)
             earned = 0.0 if said else points
             parts.append(Part(question.name, check.name, points, earned, error, said))
@@ -167,7 +185,7 @@ def verdict(
     code: list[slices.Statement],
     probes: list[Any],
     box: Sandbox,
-    seconds: float,
+    clock: Clock,
 ) -> tuple[str, str]:
     """The class of an error and a sentence; nothing where all is right."""
     words = asked(master, check, code, probes)
@@ -175,10 +193,11 @@ def verdict(
         return "missing", f"no function {check.name} is there, or its cell has a syntax error"
     if untouched(master, check, code):
         return BLANK, BLANK
-    if seconds <= 0.1:
-        return "time", "not graded: the time of the whole submission was used up before"
-    found = box.call(words, seconds)
-    said = next((each for each in check.faults(found, probes, check.expected(probes)) if each), "")
+    if clock.question <= LEAST:
+        return "time", "not graded: the time was used up before"
+    found = clock.call(box, words)
+    expected = check.expected(probes)
+    said = next((each for each in check.faults(found, probes, expected) if each), "")
     if not said:
         return "", ""
     if any(each.get("result", "") is None for each in found):

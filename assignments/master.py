@@ -66,7 +66,7 @@ class Check:
 
     def outcomes(self, probes: list[Any], function: Callable[..., Any]) -> list[dict[str, Any]]:
         """What comes of a trusted function."""
-        call = functools.partial(self.run, function) if self.run else function
+        call = checks.through(self.run, function)
         with contextlib.redirect_stdout(io.StringIO()):
             return [
                 checks.outcome(functools.partial(call, **checks.restored(probe)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import json
 import secrets
@@ -89,35 +88,29 @@ def otter_master(master: Master) -> dict[str, Any]:
     """The master with the checks' own cell, and a hidden test for each visible one."""
     made = copy.deepcopy(master.notebook)
     strict = master.checks_source().rstrip().removesuffix(")") + ", strict=True)\n"
-    made["cells"].insert(1, cell("code", "checks", strict))
-    found = {check.name: check for _, check in master.checks if not check.hidden}
-    cells: list[Cell] = []
-    for each in made["cells"]:
+    cells = [made["cells"][0], cell("code", "checks", strict)]
+    for each in made["cells"][1:]:
         if source(each).startswith("# HIDDEN"):
-            continue  # they call check for what the solution answers, which is not there
+            continue  # it calls check for what the solution answers, which is not there
         cells.append(each)
-        calls = calls_of(each) if each["cell_type"] == "code" else []
-        for call in calls:
-            check = found.get(ast.unparse(call.args[0]))
-            cells += [hidden(master, check, call)] if check else []
+        called = [check for _, check in master.checks if calls(each, check) and not check.hidden]
+        cells += [hidden(each, called)] if called else []
     made["cells"] = cells
     return made
 
 
-def calls_of(each: Cell) -> list[ast.Call]:
-    """The calls of ``check`` in a cell."""
-    nodes = [node for node in ast.walk(ast.parse(source(each))) if isinstance(node, ast.Call)]
-    return [node for node in nodes if ast.unparse(node.func) == "check"]
+def calls(each: Cell, check: Check) -> bool:
+    """Whether a cell checks a function."""
+    return each["cell_type"] == "code" and f"check({check.name}," in source(each)
 
 
-def hidden(master: Master, check: Check, call: ast.Call) -> Cell:
-    """The same check once more, on probes that students don't know."""
-    first = secrets.randbelow(1 << 30)
-    probes = check.drawn([first + i for i in range(check.probes)])
-    right = check.expected(probes) if check.needs_expected else None
-    known = json.dumps({check.name: {"right": right, "wrong": {}, "says": {}}}, ensure_ascii=False)
-    rest = ast.unparse(call).removeprefix("check")
-    text = (
-        f"# HIDDEN\nvisible_check(json.loads(r'''{known}'''), first={first}, strict=True){rest}\n"
-    )
-    return cell("code", f"hidden-{check.name}", text)
+def hidden(visible: Cell, called: list[Check]) -> Cell:
+    """The same checks once more, on probes that students don't know."""
+    first, known = secrets.randbelow(1 << 30), {}
+    for check in called:
+        right = check.expected(check.drawn([first + i for i in range(check.probes)]))
+        known[check.name] = {"right": right if check.needs_expected else None}
+        known[check.name] |= {"wrong": {}, "says": {}}
+    words = json.dumps(known, ensure_ascii=False)
+    check = f"check = visible_check(json.loads(r'''{words}'''), first={first}, strict=True)"
+    return cell("code", f"hidden-{first}", f"# HIDDEN\n{check}\n\n{source(visible)}")

@@ -122,7 +122,10 @@ class Checkout:
         forget()
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        """`python -m benchmarks toy ...` in a process group of its own."""
+        """`python -m benchmarks toy ...` in a process group of its own, which Ctrl-C can stop.
+
+        A shell's background jobs ignore Ctrl-C, and what they start would, too.
+        """
         return subprocess.Popen(
             [sys.executable, "-m", "benchmarks", "toy", *options],
             cwd=self.folder,
@@ -131,6 +134,7 @@ class Checkout:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *options: str) -> tuple[int, str, str]:

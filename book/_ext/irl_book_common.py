@@ -242,6 +242,31 @@ def tagged(present: list[Chapter], prefix: str) -> dict[str, list[Place]]:
     return found
 
 
+def code_digest(notebook: Notebook) -> str:
+    """Of a notebook's code cells with their tags: what other seeds were run with."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    code = [[source(cell), tags(cell)] for cell in cells]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
+
+
+def replications(root: Path, present: list[Chapter]) -> dict[tuple[str, str], list[bool]]:
+    """Whether the cells with a tag held for other seeds, ``{(chapter, tag): [held, ...]}``.
+
+    Nothing of a chapter whose code has changed since.
+    """
+    path = root / "book" / "results" / "replication.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
+    current = {(one.name, code_digest(read_notebook(one.path))) for one in present}
+    found: dict[tuple[str, str], list[bool]] = {}
+    for run in stored:
+        chapter, code = run["cell"]["chapter"], run["cell"]["code"]
+        held, failed = run["result"]["held"], run["result"]["failed"]
+        if (chapter, code) in current:
+            for tag in {*held, *failed}:
+                found.setdefault((chapter, tag), []).append(tag not in failed)
+    return found
+
+
 def position_of(places: list[Place], index: int) -> int:
     """How many of the places before this one are in the same chapter."""
     return sum(place.chapter == places[index].chapter for place in places[:index])

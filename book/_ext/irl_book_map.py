@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import irl_book_common as common
 
-ANCHORED = ("verifies", "demonstrates")
+ANCHORED = ("verifies", "demonstrates", "control")
 NOTHING = "\N{EN DASH}"
 EQUATION_NAME = re.compile(r"\beq-[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -176,15 +176,31 @@ class LectureClaims(MapDirective):
     def run(self) -> list[nodes.Node]:
         """Build the table."""
         self.prepare()
+        self.replicated = common.replications(self.root, self.chapters)
         rows = [
             [
                 paragraph(claim["claim"]),
                 paragraph(chapters_text(common.chapters_of_claim(claim))),
                 self.cell_links("demonstrates", claim["id"], "shown"),
+                self.cell_links("control", claim["id"], "control"),
+                paragraph(self.other_seeds(claim["id"])),
             ]
             for claim in common.claims(self.root)
         ]
-        return [table(["claim", "where", "cell"], [66, 18, 16], rows)]
+        header = ["claim", "where", "cell", "without the cause", "other seeds"]
+        return [table(header, [48, 14, 12, 14, 12], rows)]
+
+    def other_seeds(self, identifier: str) -> str:
+        """For how many other seeds the claim's cells and its controls hold, chapter by chapter."""
+        names = [f"{kind}:{identifier}" for kind in ("demonstrates", "control")]
+        texts = []
+        for chapter in self.chapters:
+            keys = [(chapter.name, name) for name in names]
+            runs = [self.replicated[key] for key in keys if key in self.replicated]
+            if runs:
+                held = [all(seed) for seed in zip(*runs, strict=True)]
+                texts.append(f"{sum(held)} of {len(held)}")
+        return ", ".join(texts) or NOTHING
 
 
 class ApiLink(nodes.General, nodes.Element):

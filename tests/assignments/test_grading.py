@@ -12,13 +12,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from handed_in import MASTERS, earned, right_by_rank, solutions, write_notebook, wrong_by_rank
 
 from assignments import grading
 from assignments.grading import Submission, found_in, grade, packages, seeds
 from assignments.master import Master
 from assignments.packages import write_gradescope
 from assignments.sandbox import Sandbox
-from conftest import MASTERS, earned, right_by_rank, solutions, write_notebook, wrong_by_rank
 
 FULL = os.environ.get("FULL") == "1"
 FIRST = MASTERS["hw1"]
@@ -59,7 +59,7 @@ def test_right_answers_have_all_points_wrong_ones_none(master: Master, tmp_path:
     for part in results["wrong-0"]:
         (first, entry), *_ = master.answers["WRONG"][part.function].items()
         assert (part.error, part.said) == (first, entry[0])
-    rows = list(csv.DictReader((tmp_path / "grades.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))
     assert {row["student"] for row in rows} == set(everything)
     (row,) = (row for row in rows if row["student"] == "solution")
     assert float(row["total"]) == sum(points(master).values())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from assignments.checks import fault, outcome, plain, restored, visible_check
+from assignments.checks import fault, outcome, plain, restored, through, visible_check
 from assignments.grading import packages, seeds
 from assignments.master import SOLUTION, Check, Master, source
 from assignments.sandbox import Sandbox, request
@@ -149,6 +150,16 @@ def test_a_visible_check_names_the_error(capsys: pytest.CaptureFixture[str]) -> 
         answers.append(answer)
         check(double, lambda rng: {"x": 1}, probes=1)
         assert said in capsys.readouterr().out
+
+
+def test_a_run_that_fails_on_none_is_not_an_attempt() -> None:
+    def run(function: Callable[[int], object], x: int) -> object:
+        return [float(each) for each in function(x)]  # type: ignore[attr-defined]
+
+    assert through(None, len) is len
+    assert outcome(lambda: through(run, lambda x: None)(x=1)) == {"result": None}
+    assert outcome(lambda: through(run, lambda x: [x, x])(x=1)) == {"result": [1.0, 1.0]}
+    assert "TypeError" in outcome(lambda: through(run, lambda x: 3)(x=1))["error"]
 
 
 # ---- what is taken from a notebook

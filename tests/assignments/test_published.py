@@ -14,10 +14,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from handed_in import MASTERS
 
 import colab_runtime as runtime
 from assignments.master import SOLUTION, Master, source
-from conftest import MASTERS
 from environments import NoEnvironmentError
 from test_colab import BOOTSTRAP_SECONDS, PYTHON, TORCH, execute, printed
 

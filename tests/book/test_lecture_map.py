@@ -45,11 +45,22 @@ def missing_claims(root: Path) -> list[str]:
     ]
 
 
+def missing_controls(root: Path) -> list[str]:
+    """The claims that a cell shows, and that no executed, asserting cell is the control of."""
+    present = common.chapters(root)
+    controls = common.tagged(present, "control")
+    return [
+        f"{name} has no control: no cell has control:{name}, or asserts"
+        for name in common.tagged(present, "demonstrates")
+        if not any(common.is_check(place.cell) for place in controls.get(name, []))
+    ]
+
+
 def idle_tags(root: Path) -> list[str]:
     """Tagged cells that do not assert, or that readers never see."""
     present = common.chapters(root)
     found = []
-    for prefix in ("verifies", "demonstrates"):
+    for prefix in ("verifies", "demonstrates", "control"):
         for name, places in common.tagged(present, prefix).items():
             for place in places:
                 if not common.is_check(place.cell):
@@ -68,7 +79,10 @@ def unknown(root: Path) -> list[str]:
     found = [f"label {name}" for name in labels if name.removeprefix("eq-") not in known]
     found += [f"tag verifies:{n}" for n in common.tagged(present, "verifies") if n not in known]
     found += [
-        f"tag demonstrates:{n}" for n in common.tagged(present, "demonstrates") if n not in claimed
+        f"tag {kind}:{n}"
+        for kind in ("demonstrates", "control")
+        for n in common.tagged(present, kind)
+        if n not in claimed
     ]
     return found + [
         f"docstring of {code.name}: {name}"
@@ -88,7 +102,14 @@ def repeated(root: Path) -> list[str]:
     return found
 
 
-CHECKS: list[Callable[[Path], list[str]]] = [missing, missing_claims, idle_tags, unknown, repeated]
+CHECKS: list[Callable[[Path], list[str]]] = [
+    missing,
+    missing_claims,
+    missing_controls,
+    idle_tags,
+    unknown,
+    repeated,
+]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -151,7 +172,7 @@ def test_the_map_leads_to_derivations_and_checks(site: Path) -> None:
     for name, places in common.derivations(present).items():
         if name.startswith("eq-"):
             assert f"../{places[0].chapter.docname}.html#equation-{name}" in found
-    for prefix in ("verifies", "demonstrates"):
+    for prefix in ("verifies", "demonstrates", "control"):
         for name, places in common.tagged(present, prefix).items():
             for index, place in enumerate(places):
                 anchor = common.anchor(prefix, name, common.position_of(places, index))
@@ -211,7 +232,8 @@ def made_up(folder: Path, *cells: common.Cell, code: str = "", chapter: str = "0
 DERIVED = cell("markdown", "We get\n\n$$\n1 = 1\n$$ (eq-one)\n")
 CHECKED = checking("verifies:one")
 SHOWN = checking("demonstrates:shown", "np.testing.assert_allclose(x, 1)")
-WHOLE = (DERIVED, CHECKED, SHOWN)
+CONTROL = checking("control:shown")
+WHOLE = (DERIVED, CHECKED, SHOWN, CONTROL)
 REMOVED = cell("code", "assert x", metadata={"tags": ["verifies:one", "remove-cell"]})
 UNKNOWN_CODE = '"""Values.\n\nImplements: eq-one,\n    eq-three\n"""\n'
 
@@ -233,6 +255,8 @@ def test_a_whole_book_has_nothing_to_complain_of(
         (missing, (DERIVED, checking("verifies:one", execution_count=None)), ""),
         (missing, (cell("markdown", "```\n$$ 1 $$ (eq-one)\n```"), CHECKED), ""),
         (missing_claims, (DERIVED, CHECKED), ""),
+        (missing_controls, (DERIVED, CHECKED, SHOWN), ""),
+        (missing_controls, (DERIVED, CHECKED, SHOWN, checking("control:shown", "x")), ""),
         (idle_tags, (*WHOLE, checking("verifies:one", "x = 1")), ""),
         (
             idle_tags,
@@ -242,6 +266,7 @@ def test_a_whole_book_has_nothing_to_complain_of(
         (unknown, (*WHOLE, cell("markdown", "$$ 2 $$ (eq-two)")), ""),
         (unknown, (*WHOLE, checking("verifies:two")), ""),
         (unknown, (*WHOLE, checking("demonstrates:one")), ""),
+        (unknown, (*WHOLE, checking("control:one")), ""),
         (unknown, WHOLE, UNKNOWN_CODE),
         (repeated, (*WHOLE, DERIVED), ""),
         (repeated, (*WHOLE, cell("markdown", "```{math}\n:label: eq-one\n1\n```")), ""),
@@ -251,6 +276,36 @@ def test_a_broken_book_is_found_out(
     check: Callable[[Path], list[str]], cells: tuple[common.Cell, ...], code: str, tmp_path: Path
 ) -> None:
     assert check(made_up(tmp_path, *cells, code=code))
+
+
+def replicated(root: Path, *runs: tuple[list[str], list[str]], code: str = "") -> None:
+    """Store runs of the made-up chapter for other seeds."""
+    (chapter,) = common.chapters(root)
+    known = code or common.code_digest(common.read_notebook(chapter.path))
+    cells = [
+        {
+            "cell": {"chapter": chapter.name, "code": known, "seed": seed},
+            "result": {"held": held, "failed": failed},
+        }
+        for seed, (held, failed) in enumerate(runs, 1)
+    ]
+    (root / "book" / "results").mkdir()
+    (root / "book" / "results" / "replication.json").write_text(json.dumps({"cells": cells}))
+
+
+def test_other_seeds_are_counted_for_the_present_code_alone(tmp_path: Path) -> None:
+    root = made_up(tmp_path, *WHOLE)
+    chapters = common.chapters(root)
+    assert common.replications(root, chapters) == {}
+    tag = "demonstrates:shown"
+    replicated(root, ([tag], []), ([], [tag]), ([tag], [tag]))
+    assert common.replications(root, chapters) == {("04_b", tag): [True, False, False]}
+
+
+def test_other_seeds_of_other_code_are_not_counted(tmp_path: Path) -> None:
+    root = made_up(tmp_path, *WHOLE)
+    replicated(root, (["demonstrates:shown"], []), code="0" * 16)
+    assert common.replications(root, common.chapters(root)) == {}
 
 
 def test_parts_without_their_chapters_are_not_due(tmp_path: Path) -> None:
