@@ -114,6 +114,10 @@ def test_it_says_what_is_wrong(answer: object, expected: str) -> None:
     assert expected in say(answer, [1.0, 2.0, 3.0])
 
 
+def test_one_number_is_not_several_values() -> None:
+    assert "doesn't return 2 values" in say(1.0, (1.0, np.arange(3)))
+
+
 def test_hidden_values_are_not_revealed() -> None:
     said = say([1.0, 2.0, 4.0], [1.0, 2.0, 3.125], reveal=False)
     assert "wrong values (1 of 3)" in said
