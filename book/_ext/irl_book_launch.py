@@ -18,10 +18,10 @@ COLAB = "https://colab.research.google.com/github"
 AFTER_THE_THEME = 900
 
 
-def colab_address(repository: str, branch: str, docname: str) -> str:
-    """Where Colab opens the chapter ``docname`` of the GitHub repository with this address."""
+def colab_address(repository: str, branch: str, docname: str, folder: str = "colab") -> str:
+    """Where Colab opens the notebook ``docname`` of the GitHub repository with this address."""
     owner_and_name = urlsplit(repository).path.strip("/")
-    return f"{COLAB}/{owner_and_name}/blob/{branch}/colab/{PurePosixPath(docname).name}.ipynb"
+    return f"{COLAB}/{owner_and_name}/blob/{branch}/{folder}/{PurePosixPath(docname).name}.ipynb"
 
 
 def serve_plain(buttons: list[dict[str, Any]], address: str) -> None:
