@@ -45,7 +45,7 @@ INSTALL := $(if $(UV),uv pip install --quiet --compile-bytecode --python $(BIN)/
 TORCH_INDEX ?=
 TORCH := $(shell sed -n 's/^torch==/torch==/p' requirements.txt)
 
-.PHONY: help anew book test portable explore notebooks replicate starter gradescope lab bench serve clean
+.PHONY: help anew book pdf test portable explore notebooks replicate starter gradescope lab bench serve clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ book: $(STAMP) ## build the pages (FRESH=yes: from nothing)
 	@$(if $(NEEDED),$(BIN)/jupyter-book build -W -n --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; })
 	@$(if $(NEEDED),mv _build/.begun $(BUILT))
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
+
+pdf: book ## one PDF of the whole book (minutes; needs Chromium)
+	@$(BIN)/python book/make_pdf.py
 
 test: $(STAMP) ## build the book, then run every check there is; one summary at the end (FULL=1: all chapters as on Colab)
 	@FULL=$(FULL) $(BIN)/python tests/run.py
