@@ -45,7 +45,7 @@ INSTALL := $(if $(UV),uv pip install --quiet --compile-bytecode --python $(BIN)/
 TORCH_INDEX ?=
 TORCH := $(shell sed -n 's/^torch==/torch==/p' requirements.txt)
 
-.PHONY: help anew book test portable explore notebooks replicate lab bench serve clean
+.PHONY: help anew book pdf test portable explore notebooks replicate starter gradescope lab bench serve clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,7 +71,7 @@ BUILT := _build/.built
 newer = $(shell find $(1) -newer $(BUILT) -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
 CHANGED := $(call newer,_config.yml _toc.yml book/_ext)
 FRESH ?= $(if $(CHANGED),yes)
-NEEDED := $(or $(FRESH),$(if $(and $(wildcard $(BUILT)),$(wildcard $(PAGES)/index.html)),,yes),$(call newer,book notebooks irl_lib README.md LICENSE pyproject.toml requirements.txt))
+NEEDED := $(or $(FRESH),$(if $(and $(wildcard $(BUILT)),$(wildcard $(PAGES)/index.html)),,yes),$(call newer,book notebooks irl_lib assignments README.md LICENSE pyproject.toml requirements.txt))
 
 book: $(STAMP) ## build the pages (FRESH=yes: from nothing)
 	@$(if $(FRESH),rm -rf $(PAGES) _build/.doctrees)
@@ -79,6 +79,9 @@ book: $(STAMP) ## build the pages (FRESH=yes: from nothing)
 	@$(if $(NEEDED),$(BIN)/jupyter-book build -W -n --keep-going --quiet . || { rm -rf _build/.doctrees; exit 1; })
 	@$(if $(NEEDED),mv _build/.begun $(BUILT))
 	@echo "The book: file://$(CURDIR)/$(PAGES)/index.html"
+
+pdf: book ## one PDF of the whole book (minutes; needs Chromium)
+	@$(BIN)/python book/make_pdf.py
 
 test: $(STAMP) ## build the book, then run every check there is; one summary at the end (FULL=1: all chapters as on Colab)
 	@FULL=$(FULL) $(BIN)/python tests/run.py
@@ -91,6 +94,12 @@ explore: $(STAMP) ## draw new examples for the property tests (MINUTES=60)
 
 notebooks: $(STAMP) ## run all notebooks anew, in place (ONLY=04 for one chapter)
 	@$(BIN)/python book/run_notebooks.py $(ONLY)
+
+starter: $(STAMP) ## write the assignments' notebooks for students to starter/
+	@$(BIN)/python -m assignments starter starter
+
+gradescope: $(STAMP) ## write the assignments' packages for Gradescope to gradescope/
+	@$(BIN)/python -m assignments gradescope gradescope
 
 replicate: $(STAMP) ## run every chapter for 20 other seeds (hours; Ctrl-C keeps what is done)
 	@$(BIN)/python -m benchmarks replication

@@ -19,7 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMAND = [sys.executable, "-m", "pytest", "-q", "-m", "hypothesis", "-n2", "--ignore=tests/book"]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-m", "hypothesis", "-n2"]
+COMMAND = [*PYTEST, "--ignore=tests/book", "--ignore=tests/assignments"]
 
 
 def explore(report: Path) -> tuple[int, dict[str, str]]:

@@ -91,7 +91,14 @@ def chapter_parts() -> list[Part]:
 
 
 PACKAGE = replace(
-    pytest_part("package", "tests", "--ignore=tests/book", "-n2", alone=True),
+    pytest_part(
+        "package",
+        "tests",
+        "--ignore=tests/book",
+        "--ignore=tests/assignments",
+        "-n2",
+        alone=True,
+    ),
     environment=ALL_CORES,
 )
 
@@ -103,6 +110,7 @@ def all_parts() -> list[Part]:
         PACKAGE,
         pytest_part("sources", "tests/book", *(f"--ignore={path}" for path in RENDERED)),
         *chapter_parts(),
+        pytest_part("assignments", "tests/assignments"),
         pytest_part("browser", "tests/book/test_browser.py"),
         Part("types", [sys.executable, "-m", "mypy"]),
         pytest_part("pages", "tests/book/test_html.py"),

@@ -31,12 +31,13 @@ from irl_lib.adversarial.discriminators import (  # noqa: E402
     discriminator_loss,
     gradient_penalty,
     network,
+    optimiser,
 )
 from irl_lib.adversarial.game import Game, free, structured  # noqa: E402
 from irl_lib.adversarial.settings import settings_of  # noqa: E402
 from irl_lib.demonstrations import shipped  # noqa: E402
 from irl_lib.networks import RewardNet  # noqa: E402
-from irl_lib.training.copies import Transitions  # noqa: E402
+from irl_lib.training.copies import Copies, Transitions  # noqa: E402
 from irl_lib.training.ppo import Actor  # noqa: E402
 from irl_lib.training.running_unit import RunningUnit  # noqa: E402
 from irl_lib.training.steps import Rows, absorbed_rows, expert_rows, policy_rows  # noqa: E402
@@ -283,6 +284,43 @@ def test_each_end_of_the_policys_is_followed_by_a_stay() -> None:
     assert len(absorbed_rows(0, rows, 1.0).states) == 0
 
 
+class Strolls(gymnasium.Env):  # type: ignore[misc]
+    """One that ends by itself after so many steps."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(1, dtype=np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        return np.zeros(1, dtype=np.float32), 1.0, self.time == self.length, False, {}
+
+
+def test_episodes_are_cut_at_the_limit_where_they_have_not_ended() -> None:
+    env = SyncVectorEnv([lambda: Strolls(3), lambda: Strolls(2), lambda: Strolls(9)])
+    copies = Copies(env, seed=0, max_steps=3)
+    passed, told = copies.collect(lambda states: np.zeros(3, dtype=int), 6)
+    ends = [list(np.flatnonzero(each)) for each in (*passed.terminated.T, *passed.truncated.T)]
+    assert ends == [[2, 5], [1, 3, 5], [], [], [], [2, 5]]
+    assert told == {"episode_length": 18 / 7, "environment_return": 18 / 7}
+
+
+def test_a_running_unit_is_that_of_all() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, (12, 2)) * [1.0, 0.0] + [0.0, 5.0]
+    unit = RunningUnit(values[:2])
+    for part in (values[2:3], values[3:10], values[10:]):
+        unit.update(part)
+    np.testing.assert_allclose(unit.centre, values.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(unit.scale, [values[:, 0].std(), 1.0], rtol=1e-14)
+
+
 # --- games --------------------------------------------------------------------------------------
 
 
@@ -389,6 +427,48 @@ def test_a_policy_is_what_the_actor_was(name: str) -> None:
     assert all(env.action_space.contains(each) for each in drawn)
 
 
+def test_ppo_is_handed_generalised_advantages() -> None:
+    """From their definition: sums of surprises up to the end, and beyond it what it is worth."""
+    env, demos, rng = gymnasium.make("CartPole-v1"), one_expert(), np.random.default_rng(0)
+    gamma, trace, absorbed, shape = 0.8, 0.6, -3.0, (6, 2)
+    actor = Actor(
+        env.observation_space,
+        env.action_space,
+        RunningUnit(demos.states[0]),
+        0,
+        discount=gamma,
+        trace=trace,
+        hidden=(8,),
+    )
+    states, after = rng.normal(size=(2, *shape, 4))
+    terminated, truncated = np.zeros((2, *shape), dtype=bool)
+    terminated[2, 0] = truncated[3, 1] = True
+    passed = Transitions(states, rng.integers(2, size=shape), after, terminated, truncated)
+    rewards = rng.normal(size=shape)
+    actor.model.train = lambda: None  # type: ignore[method-assign]
+    actor.improve(passed, rewards, rng, absorbed)
+    steps = actor.model.rollout_buffer.steps  # type: ignore[attr-defined]
+
+    def value(x: Any) -> Any:
+        with torch.no_grad():
+            return actor.net.predict_values(actor._seen(x.reshape(-1, 4))).numpy().reshape(shape)
+
+    surprises = rewards + gamma * np.where(terminated, absorbed, value(after)) - value(states)
+    wanted = np.zeros(shape)
+    for t, i in np.ndindex(shape):
+        for k in range(t, 6):
+            wanted[t, i] += (gamma * trace) ** (k - t) * surprises[k, i]
+            if passed.ended[k, i]:
+                break
+    found = steps.advantages.numpy().reshape(shape)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(steps.returns.numpy().reshape(shape), wanted + value(states), 1e-5)
+    # Before the first step of Adam the ratios are 1.
+    with torch.no_grad():
+        now = actor.net.evaluate_actions(steps.observations, steps.actions)
+    torch.testing.assert_close(now[1], steps.old_log_prob)
+
+
 def bounded_actor(sd: float) -> tuple[Actor, Any]:
     """A policy of one real action between -2 and 2, and a state."""
     space, states = gymnasium.spaces.Box(-2.0, 2.0, (1,)), np.array([[1.0], [-1.0]])
@@ -474,14 +554,56 @@ def test_to_be_over_is_worth_what_the_expert_makes_of_it(method: str) -> None:
     assert stays[0] < 0.0 < stays[1]
 
 
+def game_of(demos: Demonstrations, make: Any = free, **given: Any) -> Game:
+    known = inspect.signature(adversarial.gail).parameters
+    defaults = {k: p.default for k, p in known.items() if p.default is not p.empty}
+    env = cartpoles()
+    return Game(env, demos, settings_of(defaults | {"env": env, "seed": 0} | given), make)
+
+
+def test_a_stay_after_the_end_has_neither_state_nor_action_nor_likelihood() -> None:
+    game = game_of(walk([5, 7], [True, False]), discount=0.9, steps=4)
+    stay = absorbed_rows(1, game.expert, 1.0)
+    seen = game.pairs(stay)
+    assert seen.states[0].tolist() == pytest.approx([*game.unit.centre, 1.0])
+    assert torch.equal(seen.states, seen.next_states)
+    assert (seen.actions.abs().sum(), seen.log_prob[0], seen.goes_on[0]) == (0.0, 0.0, 1.0)
+    assert game.absorbed() == pytest.approx(10.0 * float(game.rewards(stay)[0]), rel=1e-12)
+    steps = game.expert.states[:-1]
+    np.testing.assert_allclose(game.unit.centre, steps.mean(axis=0), rtol=1e-12)
+    # What the policy is paid, in one unit with what it is worth to be over.
+    handed: list[Any] = []
+    game.actor.improve = lambda *given: handed.append(given) or {}  # type: ignore
+    states, none = np.random.default_rng(1).normal(size=(4, 3, 4)), np.zeros((4, 3), dtype=bool)
+    passed = Transitions(states, none.astype(int), states, none, none)
+    told = learning._improve_policy(game, passed, np.random.default_rng(0))
+    paid = game.rewards(policy_rows(passed, absorbing=False)).reshape(4, 3)
+    assert told == {"reward": paid.mean(), "reward_scale": float(game.paid.scale[0])}
+    assert told["reward_scale"] != 1.0
+    np.testing.assert_allclose(handed[0][1] * told["reward_scale"], paid, rtol=1e-12)
+    assert handed[0][3] * told["reward_scale"] == pytest.approx(game.absorbed(), rel=1e-12)
+    game.see(states)
+    both = np.concatenate([steps, states.reshape(-1, 4)]).mean(axis=0)
+    centre = game.discriminator.net.centre.numpy()
+    np.testing.assert_allclose(centre, [*both, 0.0, 0.0, 0.0], rtol=1e-6)
+
+
+def test_weights_decay_beside_dropout_alone() -> None:
+    for kind in REGULARISATIONS:
+        net = network(3, (4,), kind, 0)
+        before = [each.detach().clone() for each in net.parameters()]
+        for each in net.parameters():
+            each.grad = torch.zeros_like(each)
+        optimiser(net, kind, 0.5).step()
+        factor = 0.995 if kind == "dropout" else 1.0
+        for one, other in zip(before, net.parameters(), strict=True):
+            torch.testing.assert_close(factor * one, other.detach(), rtol=1e-6, atol=0.0)
+
+
 @pytest.mark.parametrize("absorbing", [True, False])
 @pytest.mark.parametrize("make", [free, structured(None)])
 def test_something_comes_after_an_end_that_is_a_state(absorbing: bool, make: Any) -> None:
-    env, demos = cartpoles(), one_expert()
-    given = {**inspect.signature(adversarial.gail).parameters}
-    defaults = {k: p.default for k, p in given.items() if p.default is not p.empty}
-    given = defaults | {"env": env, "seed": 0, "absorbing": absorbing, "state_only": True}
-    game = Game(env, demos, settings_of(given), make)
+    game = game_of(one_expert(), make, absorbing=absorbing, state_only=True)
     step = Rows(*(each[:1] for each in game.expert))._replace(terminated=np.array([True]))
     seen = game.pairs(step)
     assert float(seen.goes_on[0]) == float(absorbing)
@@ -511,6 +633,20 @@ def test_an_observation_that_is_not_finite_is_named() -> None:
         adversarial.gail(env, one_expert(), seed=0, max_iterations=1, **SMALL)
 
 
+def test_an_environment_may_write_to_the_actions_that_it_is_given() -> None:
+    class Writes(gymnasium.ActionWrapper):  # type: ignore[misc]
+        def action(self, action: Any) -> Any:
+            kept = action.copy()
+            action[:] = 0.0
+            return kept
+
+    shown, played = shipped("point_maze_expert").select([0]), []
+    for make in (worlds.point_maze, lambda: Writes(worlds.point_maze())):
+        env = SyncVectorEnv([make])
+        played.append(adversarial.gail(env, shown, seed=0, max_iterations=1, **SMALL))
+    assert same(*played)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -525,6 +661,20 @@ def test_an_observation_that_is_not_finite_is_named() -> None:
         ({"trace": 1.5}, "trace"),
         ({"callback": 3}, "callback is 3"),
         ({"demos": 3}, "demos"),
+        (
+            {"demos": Demonstrations([np.zeros((1, 4))], [np.zeros(0, int)])},
+            "demos have no steps; expected at least one action to copy",
+        ),
+        (
+            {"demos": Demonstrations([np.full((2, 4), 1e39)], [[0]])},
+            r"demos have a state with an entry of size 1e\+39; expected at most 1e\+30",
+        ),
+        ({"learning_rate": 1e300}, r"learning_rate is 1e\+300; expected a number in \(0, 1e\+30\]"),
+        ({"penalty": 1e300}, r"penalty is 1e\+300"),
+        (
+            {"policy_learning_rate": 1e30},
+            r"weights are not finite in iteration 0: policy_learning_r",
+        ),
         ({"env": 3}, "env is 3; expected a Gymnasium"),
     ],
 )
@@ -564,7 +714,15 @@ def test_a_reward_network_of_other_inputs_is_refused() -> None:
         )
     with pytest.raises(ValueError, match=r"n_inputs 5: states of 5 numbers, .* all is over"):
         adversarial.airl(cartpoles(), one_expert(), seed=0, reward_net=RewardNet(4), **SMALL)
-    net = RewardNet(6)
+    column: Any = torch.nn.Linear(5, 1)
+    column.n_inputs = 5
+    with pytest.raises(ValueError, match=r"reward_net returns torch.Size\(\[2, 1\]\) for inputs"):
+        adversarial.airl(cartpoles(), one_expert(), seed=0, reward_net=column, **SMALL)
+    spoiled = RewardNet(5)
+    spoiled.centre.fill_(torch.nan)
+    with pytest.raises(ValueError, match="the discriminator pays nan for a step"):
+        adversarial.airl(cartpoles(), one_expert(), seed=0, reward_net=spoiled, **SMALL)
+    net = RewardNet(6).double()  # trained in 32 bits
     before = [each.clone() for each in net.parameters()]
     found = adversarial.airl(
         cartpoles(),

@@ -232,6 +232,17 @@ def test_the_actor_goes_up_the_least_q_and_the_entropy() -> None:
     assert all(each.grad is None for each in found.critics.parameters())
 
 
+def test_the_actor_has_a_rate_of_its_own() -> None:
+    """Adam's first step is as long as that, in each number whose gradient is not zero."""
+    found = trained(actor_learning_rate=0.02, learning_rate=0.5)
+    before = [each.detach().clone() for each in found.actor.parameters()]
+    found.improve(torch.ones(8, 1).double(), np.random.default_rng(0), 0.5, 0.0)
+    pairs = zip(before, found.actor.parameters(), strict=True)
+    assert max(float((a - b.detach()).abs().max()) for a, b in pairs) == pytest.approx(
+        0.01, rel=1e-4
+    )
+
+
 def slope_of(function: Callable[[], float], numbers: Any) -> tuple[Any, float]:
     """A direction, and a function's derivative along it."""
     step, rng = 1e-6, np.random.default_rng(9)

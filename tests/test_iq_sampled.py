@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ torch = pytest.importorskip("torch")
 gymnasium = pytest.importorskip("gymnasium")
 
 from irl_lib.demonstrations import shipped  # noqa: E402
+from irl_lib.iq_learn.critics import Critics, encoded  # noqa: E402
 from irl_lib.iq_learn.learner import Learner, Replay  # noqa: E402
 from irl_lib.iq_learn.losses import LOSSES, OFFLINE, ONLINE, Batch  # noqa: E402
+from irl_lib.iq_learn.maxima import ClosedForm  # noqa: E402
 from irl_lib.iq_learn.sampled import IqResult, Iteration  # noqa: E402
 from irl_lib.training.steps import Rows  # noqa: E402
 
@@ -302,6 +305,76 @@ def test_the_reward_is_of_the_mean_q_and_the_policy_of_the_least() -> None:
     assert backwards[::-1] == pytest.approx(chances, rel=1e-5)
 
 
+def test_critics_are_networks_side_by_side() -> None:
+    """One by one, in numpy: their unit, the normalised hidden layers, rectified; the least Q."""
+    rng = np.random.default_rng(0)
+    centre, scale, x = rng.normal(size=3), rng.uniform(0.5, 2.0, 3), rng.normal(size=(5, 3))
+    for normalised in (False, True):
+        net = Critics(3, 2, (4, 6), 2, normalised, 0, centre, scale)
+        wanted = []
+        for i in range(2):
+            y = (x - centre) / scale
+            for j in range(3):
+                if j:
+                    spread = np.sqrt(y.var(axis=1, keepdims=True) + 1e-5)
+                    y = (y - y.mean(axis=1, keepdims=True)) / spread if normalised else y
+                    y = np.maximum(y, 0.0)
+                y = y @ net.weights[j][i].detach().numpy() + net.biases[j][i].detach().numpy()
+            wanted.append(y)
+        seen = torch.tensor(x, dtype=torch.float32)
+        assert net(seen).detach().numpy() == pytest.approx(np.array(wanted), rel=1e-4, abs=1e-5)
+        least = np.minimum(*wanted)
+        assert net.least(seen).detach().numpy() == pytest.approx(least, rel=1e-4, abs=1e-5)
+
+
+def test_what_comes_next_is_said_by_a_slow_copy_that_follows() -> None:
+    found = learner(shipped("cartpole_expert"), target_rate=0.25, updates=1, clip=False, batch=8)
+    found.replay.add(steps_of_policy([False] * 3))
+    slow = found.target.net
+    with torch.no_grad():
+        slow.biases[-1].add_(torch.tensor([5.0, -3.0]))
+    rng = np.random.default_rng(0)
+    kinds = found.drawn(rng)
+    after = torch.tensor(np.concatenate([each.next_states for each in kinds])).float()
+    later = torch.cat([each.later for each in found._seen(kinds, rng, 0.0)])
+    wanted = 0.99 * soft(slow(after).detach().numpy().min(axis=0), 1.0)
+    over = np.concatenate([each.terminated for each in kinds])
+    assert later.detach().numpy() == pytest.approx(np.where(over, 0.0, wanted), rel=1e-5)
+    before = [each.clone() for each in slow.parameters()]
+    found.improve(0, rng)
+    for old, lead, now in zip(before, found.critics.parameters(), slow.parameters(), strict=True):
+        assert torch.allclose(now, 0.75 * old + 0.25 * lead, atol=1e-6)
+
+
+def test_a_batch_is_drawn_from_all_steps() -> None:
+    found = learner(shipped("cartpole_expert").select([0]), batch=50)
+    rng, n = np.random.default_rng(0), len(found.expert.states)
+    drawn = np.concatenate([found._take(found.expert, n, rng).states for _ in range(200)])
+    assert len(np.unique(drawn, axis=0)) == len(np.unique(found.expert.states, axis=0))
+
+
+def test_the_rate_falls_to_nothing() -> None:
+    """Two iterations of four are as far as the rate goes; the first of two goes further."""
+    ends = [
+        weights(on_pole(False, decay=decay, max_iterations=last, averaging=0.0))
+        for decay, last in ((2, 2), (2, 4), (4, 2))
+    ]
+    assert all(map(np.array_equal, ends[0], ends[1]))
+    assert not all(map(np.array_equal, ends[0], ends[2]))
+
+
+def test_steps_on_line_are_drawn_from_the_policy() -> None:
+    places = gymnasium.spaces.Box(-1.0, 1.0, (2,)), gymnasium.spaces.Discrete(3, start=4)
+    known = learner(shipped("cartpole_expert")).settings
+    chosen = replace(known, temperature=0.3, critics=2, hidden=(8,))
+    found = ClosedForm(places, chosen, np.zeros(2), np.ones(2))
+    seen = torch.full((20_000, 2), 0.5)
+    drawn = np.bincount(found.draw(seen, np.random.default_rng(0)), minlength=7) / 20_000
+    chances = found.policy(found.critics).probabilities([[0.5, 0.5]])[0]
+    assert drawn[4:] == pytest.approx(chances, abs=4.0 * 0.5 / np.sqrt(20_000))
+    assert np.ptp(chances) > 0.1
+
+
 # --- the end of an episode ----------------------------------------------------------------------
 
 
@@ -585,6 +658,7 @@ def test_actions_may_begin_at_any_number() -> None:
         (space, gymnasium.spaces.Discrete(2, start=3)), demos, seed=0, **SMALL
     )
     assert found.policy.act(path[0]) in (3, 4)
+    assert encoded(gymnasium.spaces.Discrete(3, start=2), [2, 4]).tolist() == [[1, 0, 0], [0, 0, 1]]
 
 
 def test_it_learns_to_balance() -> None:

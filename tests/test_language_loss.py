@@ -357,6 +357,8 @@ def test_a_value_that_is_held_fixed_has_another_gradient() -> None:
         ({"end": ()}, "end is empty"),
         ({"num_items_in_batch": 0}, "num_items_in_batch is 0"),
         ({"num_items_in_batch": torch.zeros(())}, "num_items_in_batch is tensor"),
+        ({"num_items_in_batch": torch.tensor(torch.inf)}, "num_items_in_batch is tensor"),
+        ({"logits": torch.zeros((4, 0, SIZE))}, "logits are .* shape"),
         ({"labels": torch.full((4, 7), PROMPT)}, "labels have no response"),
         ({"labels": torch.full((4, 7), SIZE)}, "labels have the entry 5"),
         ({"labels": torch.zeros((4, 6), dtype=torch.long)}, "labels are .* shape"),

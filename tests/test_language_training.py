@@ -19,7 +19,7 @@ pytest.importorskip("accelerate")
 import tiny_models  # noqa: E402
 from benchmarks import language_step  # noqa: E402
 from irl_lib import language  # noqa: E402
-from irl_lib.language import data  # noqa: E402
+from irl_lib.language import data, fine_tuning  # noqa: E402
 from irl_lib.language.__main__ import main  # noqa: E402
 from irl_lib.language.trainer import IQTrainer  # noqa: E402
 
@@ -155,6 +155,8 @@ def test_a_chat_template_is_used_where_there_is_one() -> None:
 
 def test_what_is_cut_has_no_end() -> None:
     tokenizer = tiny_models.tokenizer()
+    ((ids, _),) = data.encode([data.Pair(1, "abc", "de")], tokenizer, 6, cut=False)
+    assert tokenizer.decode(ids) == "abcde<end>"  # which is just long enough
     ((ids, labels),) = data.encode([data.Pair(1, "abc", "defgh")], tokenizer, 5, cut=True)
     assert tokenizer.decode(ids) == "abcde"
     assert labels == [-100] * 3 + ids[3:]
@@ -170,6 +172,10 @@ def test_all_malformed_lines_are_named(tmp_path: Path) -> None:
         b'{"prompt": "a", "response": " "}': "its response is empty",
         b'{"prompt": "\xff", "response": "b"}': "it is no text in UTF-8",
         b"[" * 100_000: "it is no JSON",
+        b'{"prompt": "a", "response": "b", "prompt": 1}': "it is no JSON: several entries 'prompt'",
+        b'{"prompt": "a", "response": "\\ud83d"}': "its response has half of a surrogate pair",
+        b'{"prompt": [%s1], "response": "b"}'
+        % (b"1, " * 9999): "its prompt is [1, 1, 1, 1, 1, 1, ",
     }
     path = tmp_path / "pairs.jsonl"
     path.write_bytes(b"\n".join(line for each in wrong for line in (right, each)))
@@ -182,7 +188,7 @@ def test_all_malformed_lines_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join([right, b"", right, *[b"no"] * 25]))
     with pytest.raises(ValueError, match=r"line 23: .*\n  and 5 more$"):
         data.read_pairs(path)
-    path.write_bytes(right + b"\r\n\n" + right)
+    path.write_bytes(b"\xef\xbb\xbf" + right + b"\r\n\n" + right)
     assert data.read_pairs(path) == [data.Pair(1, "a", "b"), data.Pair(3, "a", "b")]
 
 
@@ -198,7 +204,10 @@ def test_lines_that_make_no_example_are_named(pair: tuple[str, str], message: st
     lines = [data.Pair(6, "a", "b"), data.Pair(7, *pair)]
     with pytest.raises(ValueError, match=message):
         data.encode(lines, tiny_models.tokenizer(), 48, cut=False)
-    with pytest.raises(ValueError, match="line 1: it has 9 tokens in the prompt alone; expected 9"):
+    strict = tiny_models.tokenizer(template="{{ raise_exception('a system prompt first') }}")
+    with pytest.raises(ValueError, match="line 6: the tokenizer's chat template fails: a system"):
+        data.encode(lines, strict, 48, cut=False)
+    with pytest.raises(ValueError, match="line 1: it has 9 tokens in the prompt alone; expected 8"):
         data.encode([data.Pair(1, "a" * 9, "b")], tiny_models.tokenizer(), 9, cut=True)
 
 
@@ -297,12 +306,19 @@ def test_another_run_is_not_gone_on_with(
         ({"model": "nowhere"}, "model is 'nowhere'; expected a folder"),
         ({"model": "empty"}, "model is 'empty'; expected a folder"),
         ({"output": "empty"}, "exists; expected a folder that does not"),
+        ({"output": "link"}, "exists; expected a folder that does not"),
+        ({"output": "pairs.jsonl/out"}, "out.part': [Errno 20]"),
+        ({"output": "begun"}, "begun.part': Expecting value"),
+        ({"data": "a" * 5_000}, "can't be a file: [Errno 36]"),
     ],
 )
 def test_what_cannot_be_used_is_named(
     change: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "begun.part").mkdir()
+    (tmp_path / "begun.part" / "settings.json").write_bytes(b"")  # half of a file
     assert main(command(tmp_path, **change)) == 2
     said = capsys.readouterr().err
     assert message in said
@@ -324,6 +340,15 @@ def test_models_that_are_half_there_are_refused(
     own.save_pretrained(tmp_path / "base", state_dict=state)
     assert main(command(tmp_path)) == 2
     assert "which has no weights model.layers.0.input_layernorm" in capsys.readouterr().err
+
+
+def test_a_padding_token_that_the_model_lacks_is_not_needed(tmp_path: Path) -> None:
+    """As after tokenizer.add_special_tokens without model.resize_token_embeddings."""
+    options = command(tmp_path, epochs=1)
+    padded = tiny_models.tokenizer()
+    padded.add_special_tokens({"pad_token": "<pad>"})
+    padded.save_pretrained(tmp_path / "base")
+    assert main(options) == 0
 
 
 def test_a_model_whose_ends_share_their_weights_is_whole(tmp_path: Path) -> None:
@@ -401,6 +426,16 @@ def test_two_processes_are_one_with_batches_twice_as_large(tmp_path: Path) -> No
         assert rows[0][term] == pytest.approx(rows[1][term], rel=1e-4)
     assert float((ends[0] - ends[1]).abs().max()) < 1e-4
     assert float((ends[0] - weights(load(tmp_path / "base"))).abs().max()) > 1e-3
+
+
+def test_the_last_checkpoint_is_the_one_of_most_steps(tmp_path: Path) -> None:
+    for steps in (9, 10):
+        (tmp_path / f"checkpoint-{steps}").mkdir()
+        (tmp_path / f"checkpoint-{steps}" / "trainer_state.json").write_bytes(b"{}")
+    for odd in ("checkpoint-11", "checkpoint-old"):  # not whole; no one's
+        (tmp_path / odd).mkdir()
+    (tmp_path / "checkpoint-old" / "trainer_state.json").write_bytes(b"{}")
+    assert fine_tuning._begin(tmp_path, {}) == str(tmp_path / "checkpoint-10")
 
 
 # --- what a step costs ----------------------------------------------------------------------------

@@ -58,6 +58,10 @@ def test_letters_look_back_one_or_two() -> None:
         spread = np.ptp(rows, axis=0).max()
         assert (spread < 1e-9) == (last % 2 == 1)
         assert (np.array(rows) == 0).any()
+    longer = grid.sum(axis=tuple(range(5, languages.LENGTH + 1)))  # of the first four
+    for x, last in product(range(n), range(n)):  # the fourth, given the two before it: no more
+        rows = [row / row.sum() for row in longer[:, :, x, last].reshape(-1, n) if row.sum()]
+        assert not rows or np.ptp(rows, axis=0).max() < 1e-9
 
 
 def test_samples_have_the_chances_of_the_language() -> None:
@@ -136,6 +140,45 @@ def test_distances_are_those_of_a_loop() -> None:
         assert found[name] == pytest.approx(np.mean(rows), rel=1e-10), name
 
 
+def test_distances_of_answers_without_a_chance_are_no_nans() -> None:
+    """One of chance 0; all too rare for exp; all that is said was seen; none has a chance."""
+    language = tiny()
+    with np.errstate(all="raise", under="ignore"):
+        one_less = np.log(np.full((2, 6), 1 / 7))
+        one_less[0, 0] = -np.inf
+        found = judge(language, one_less)
+        assert found["forward_kl"] == np.inf
+        wanted = [0.5 * np.log(0.5 / 0.25) * 2, 0.5 * (np.log(0.5 / 0.1) + np.log(0.5 / 0.9))]
+        assert found["reverse_kl"] == pytest.approx(np.mean(wanted), rel=1e-12)
+        rare = np.where(language.right, -1_000.0, np.log(1 / 5))
+        found = judge(language, rare)
+        wanted = [np.log(1 / 3) - np.log([0.5, 0.25, 0.25]).mean(), wanted[1]]
+        assert found["reverse_kl"] == pytest.approx(np.mean(wanted), rel=1e-12)
+        assert found["valid"] == 0.0
+        right = np.where(language.right, np.log(1 / language.right.sum(1, keepdims=True)), -900.0)
+        assert judge(language, right, language.right)["novel"] == 0.0
+        with pytest.raises(ValueError, match="log_chances of prompt 1 are -inf for all right"):
+            judge(language, np.where(language.right & [[True], [False]], -9.0, -np.inf))
+
+
+def test_a_language_keeps_copies_of_what_it_is_given() -> None:
+    given = tiny().chances.copy()
+    given[0, 0] += 4e-7  # which counts as 1
+    made = replace(tiny(), prompts=[4, 5], choices=([1, 2], [1, 2, 3]), chances=given)  # type: ignore
+    given[:] = 9.0
+    assert made.chances.sum(axis=1) == pytest.approx(1.0, rel=1e-15)
+    assert made.log_chances(lambda texts: np.zeros((len(texts), 6))).shape == (1, 2, 6)
+    for odd in ([1, 1], [0, 1]):
+        with pytest.raises(ValueError, match=r"choices has .*; expected different tokens"):
+            replace(made, choices=(np.array(odd), np.array([1, 2, 3])))
+
+
+def test_half_precision_is_read_in_32_bits() -> None:
+    table = np.random.default_rng(0).normal(size=(6, 6)).astype(np.float16)
+    one, other = (tiny().log_chances(by_bigrams(table.astype(k))) for k in ("f2", "f4"))  # type: ignore
+    np.testing.assert_array_equal(one, other)
+
+
 def test_some_prompts_are_the_same_language() -> None:
     language = tiny()
     one = language.only([1])
@@ -160,6 +203,12 @@ def test_bad_input_is_refused() -> None:
         judge(language, np.zeros((2, 6)))
     with pytest.raises(ValueError, match="log_chances"):
         judge(language, np.full((2, 6), np.nan))
+    with pytest.raises(ValueError, match=r"seen has type bool and shape \(6, 2\)"):
+        judge(language, np.full((2, 6), -9.0), np.zeros((6, 2), dtype=bool))
+    with pytest.raises(ValueError, match=r"divided by temperatures \[1e-320\], are too large"):
+        language.log_chances(lambda texts: np.eye(6)[texts[:, -1]], [1e-320])
+    with pytest.raises(ValueError, match="zipf is 100"):
+        worlds.sums(zipf=100.0)
     with pytest.raises(ValueError, match="asked"):
         language.texts([2], [0])
     with pytest.raises(ValueError, match="chances sums to"):

@@ -110,6 +110,24 @@ def test_the_density_is_stable_baselines_own() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_ratios_are_one_before_the_first_step_and_rewards_have_the_entropy_in_them() -> None:
+    learner, rng = actor(1), np.random.default_rng(0)
+    policy = learner.policy()
+    states, actions = episodes(policy, 6, rng)
+    rewards = rng.normal(size=(6, HORIZON))
+    learner.model.train = lambda: None  # type: ignore[method-assign]
+    learner.improve(states, actions, rewards, rng)
+    steps = learner.model.rollout_buffer.steps  # type: ignore[attr-defined]
+    with torch.no_grad():
+        values, logs, _ = learner.model.policy.evaluate_actions(steps.observations, steps.actions)
+    np.testing.assert_allclose(logs, steps.old_log_prob, atol=1e-4)
+    np.testing.assert_allclose(values[:, 0], steps.old_values, atol=1e-5)
+    soft = rewards - policy.log_densities(states[:, :-1], actions)
+    paid = (soft - soft.mean()) / (policy_steps.NATS * HORIZON)
+    wanted = policy_steps._advantages(paid, learner.values(states[:, :-1]))
+    np.testing.assert_allclose(steps.advantages.reshape(6, HORIZON), wanted, atol=1e-5)
+
+
 def test_a_policy_that_was_taken_stays_as_it_was() -> None:
     learner, rng = actor(), np.random.default_rng(0)
     taken = learner.policy()

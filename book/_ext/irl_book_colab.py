@@ -22,12 +22,14 @@ from sphinx.util import logging
 
 import irl_book_bootstrap as bootstrap
 import irl_book_common as common
-from irl_book_plain import Book, Target, Translator, UntranslatableError, Work
+from irl_book_plain import Book, Target, Translator, UntranslatableError, Work, details
 from irl_book_site import build_wheel, wheel_version
 
 logger = logging.getLogger(__name__)
 
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+WHOLLY_HIDDEN = {"hide-cell", "remove-cell"}
+SOLUTION, SOLUTION_END = "#### Solution to Exercise", "*End of the solution.*"
 
 
 # ---- what the site has
@@ -142,10 +144,43 @@ def new_cell(kind: str, name: str, text: str) -> common.Cell:
 
 
 def caption_cell(cell: common.Cell, translator: Translator) -> list[common.Cell]:
-    """The caption of a figure that a code cell draws, which the site takes from the metadata."""
-    caption = cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
-    text = f"*{translator.cell(caption).strip()}*"
-    return [new_cell("markdown", f"{cell['id']}-caption", text)] if caption.strip() else []
+    """The caption of a figure that a code cell draws, with its number, and what it shows in words.
+
+    The site takes all three from the cell's metadata, which other programs do not read.
+    """
+    found = cell["metadata"].get("mystnb", {})
+    figure, words = found.get("figure", {}), found.get("image", {}).get("alt", "")
+    caption = figure.get("caption", "")
+    if not caption.strip():
+        return []
+    label = translator.book.labels.get(figure.get("name", ""))
+    number = f"**{label.name}.** " if label is not None and label.number else ""
+    text = f"{number}*{translator.cell(caption).strip()}*"
+    if words:
+        text += "\n\n" + details("The figure in words", words)
+    return [new_cell("markdown", f"{cell['id']}-caption", text)]
+
+
+def fold(cell: common.Cell, solving: bool) -> None:
+    """Fold what the site folds: on Colab, and in JupyterLab and its relatives; solutions whole."""
+    hidden = HIDDEN.intersection(common.tags(cell))
+    if hidden or solving:
+        cell["metadata"]["cellView"] = "form"
+        cell["metadata"]["jupyter"] = {"source_hidden": True}
+    if solving or hidden & WHOLLY_HIDDEN:
+        cell["metadata"]["jupyter"]["outputs_hidden"] = True
+
+
+def folded(text: str) -> str:
+    """The text of a cell in a solution, folded but for the solution's heading and end."""
+    before, heading, solution = text.partition(SOLUTION)
+    if not heading:
+        before, solution = "", text
+    title, _, body = solution.partition("\n") if heading else ("", "", solution)
+    body, end, after = body.partition(SOLUTION_END)
+    inside = details("Open it", body) if body.strip() else ""
+    parts = (before.strip(), f"{heading}{title}".strip(), inside, f"{end}{after}".strip())
+    return "\n\n".join(part for part in parts if part)
 
 
 def flavour(notebook: common.Notebook, book: Book, header: str, bootstrap: str) -> common.Notebook:
@@ -156,13 +191,17 @@ def flavour(notebook: common.Notebook, book: Book, header: str, bootstrap: str) 
         new_cell("markdown", "irl-book-site", header),
         new_cell("code", "irl-book-setup", bootstrap),
     ]
+    solving = False
     for cell in result["cells"]:
         cells.append(cell)
         if cell["cell_type"] == "markdown":
-            cell["source"] = translator.cell(common.source(cell))
+            text = common.source(cell)
+            starts, ends = "{solution-start}" in text, "{solution-end}" in text
+            made = translator.cell(text)
+            cell["source"] = folded(made) if starts != ends or (solving and not ends) else made
+            solving = (solving or starts) and not ends
         elif cell["cell_type"] == "code":
-            if HIDDEN.intersection(common.tags(cell)):
-                cell["metadata"]["cellView"] = "form"
+            fold(cell, solving)
             cells += caption_cell(cell, translator)
     result["cells"] = cells
     result["metadata"].setdefault("colab", {"provenance": [], "toc_visible": True})

@@ -23,6 +23,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 FOLDER = Path("book", "results")
+MANY = 9  # columns that need smaller type on paper
 Row = dict[str, Any]
 
 
@@ -77,7 +78,8 @@ def make_table(rows: list[Row], labels: dict[str, str]) -> nodes.table:
         line += [entry(show(v), is_number=isinstance(v, int | float)) for v in values]
         body += line
     group += body
-    return nodes.table("", group, classes=["results"])
+    classes = ["results", "many-columns"] if len(keys) > MANY else ["results"]
+    return nodes.table("", group, classes=classes)
 
 
 def provenance(stored: dict[str, Any]) -> nodes.paragraph:

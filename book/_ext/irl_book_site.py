@@ -38,6 +38,7 @@ DIGITS = 12
 EPOCH = "1577836800"  # a fixed date, 2020-01-01, in the archive: equal sources, equal wheels
 MATHJAX = "sphinx-mathjax-offline"
 MATHJAX_SCRIPT = "tex-chtml-full.js"
+MATHJAX_LAZY = Path("ui", "lazy.js")  # typesets what comes near
 MATHJAX_FONTS = Path("output", "chtml", "fonts", "woff-v2")
 
 
@@ -132,10 +133,11 @@ def mathjax_folder() -> Path:
 
 
 def copy_mathjax(static: Path) -> None:
-    """Copy the one script and the fonts that the pages load, unless they are there."""
+    """Copy the scripts and the fonts that the pages load, unless they are there."""
     origin, target = mathjax_folder(), static / "mathjax"
     names = [
         Path(MATHJAX_SCRIPT),
+        MATHJAX_LAZY,
         *(p.relative_to(origin) for p in (origin / MATHJAX_FONTS).iterdir()),
     ]
     for name in names:

@@ -24,6 +24,7 @@ from irl_lib.support.checkpoints import Training
 from irl_lib.support.checks import Array, check_type
 from irl_lib.support.runs import Kept, identity_of
 from irl_lib.training.copies import Copies, name_of
+from irl_lib.training.episodes import check_trainable
 from irl_lib.training.ppo import Actor
 from irl_lib.training.running_unit import RunningUnit
 from irl_lib.training.steps import Memory, Rows, absorbed_rows, expert_rows
@@ -92,10 +93,33 @@ class Game:
         self._show_units()
 
     def rewards(self, rows: Rows) -> Array:
-        """``(N,)``: what the policy is paid for steps."""
+        """``(N,)``: what the policy is paid for steps.
+
+        Raises:
+            ValueError: when it is not finite.
+        """
         with torch.no_grad():
             logits = self.discriminator(self.pairs(rows)).double()
-            return np.asarray(REWARDS[self.settings.reward](logits).numpy())
+            paid = np.asarray(REWARDS[self.settings.reward](logits).numpy())
+        if not np.isfinite(paid).all():
+            raise ValueError(
+                f"the discriminator pays {paid[~np.isfinite(paid)][0]} for a step: learning_rate "
+                f"{self.settings.learning_rate:g} or penalty {self.settings.penalty:g} is too high "
+                "for these data, or a reward_net is not finite"
+            )
+        return paid
+
+    def check_policy(self, number: int) -> None:
+        """That its weights are finite.
+
+        Raises:
+            ValueError: when one isn't.
+        """
+        if not all(torch.isfinite(each).all() for each in self.actor.net.parameters()):
+            raise ValueError(
+                f"the policy's weights are not finite in iteration {number}: policy_learning_rate "
+                f"{self.settings.policy_learning_rate:g} is too high for these data"
+            )
 
     def pairs(self, rows: Rows) -> Pairs:
         """Steps as the discriminator sees them."""
@@ -167,7 +191,8 @@ def structured(
                 f"{'' if s.state_only else f', actions of {m}'} (state_only is {s.state_only}, "
                 f"absorbing {s.absorbing})"
             )
-        own = copy.deepcopy(reward_net)
+        own = copy.deepcopy(reward_net).float()
+        check_trainable(own.eval(), torch.zeros(2, wanted))
         return Structured(own, shaping, s.discount, standardised=[shaping])
 
     return make

@@ -168,7 +168,8 @@ def gail(
 
     Raises:
         ValueError: naming a bad argument; when demonstrations and environment don't fit each other;
-            when the environment returns what is not finite, naming the copy and the step.
+            when the environment returns what is not finite, naming the copy and the step, or the
+            training leaves the finite numbers.
         ImportError: when torch, gymnasium or stable-baselines3 is missing.
 
     Warns:
@@ -231,8 +232,8 @@ def airl(
         state_only: whether the reward is one of states: only then can it be more than an advantage,
             and hold where the dynamics change (Fu et al. 2018).
         reward_net: of states, or of states followed by actions, in the environment's units; a copy
-            of it is trained.  Default: a :class:`irl_lib.networks.RewardNet` with ``hidden``,
-            regularised like the shaping, whose inputs are standardised as they come.
+            of it in 32 bits is trained.  Default: a :class:`irl_lib.networks.RewardNet` with
+            ``hidden``, regularised like the shaping, whose inputs are standardised as they come.
         absorbing: as in :func:`gail`; states then have one number more, as the reward sees them:
             1 after the end, and 0 before it.
         subsample: as in :func:`gail`.
@@ -308,7 +309,10 @@ def _play(
         with seeded(int(sources[3].generate_state(1)[0])):
             noted |= _improve_discriminator(game, pairs)
         # The policy learns from what the discriminator pays.
-        noted |= _improve_policy(game, passed, batches)
+        try:
+            noted |= _improve_policy(game, passed, batches)
+        finally:  # before another error, which is raised of such weights
+            game.check_policy(number)
         # What is known of the size of the observations is brought up to date.
         game.see(passed.states)
         steps = (number + 1) * game.settings.steps * game.copies.n

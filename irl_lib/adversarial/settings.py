@@ -19,6 +19,7 @@ from irl_lib.support.checks import (
     check_whole_seed,
 )
 from irl_lib.training.copies import as_vector, limit_of
+from irl_lib.training.steps import LARGEST
 
 CERTIFICATE = ("divergence",)
 HISTORY = (
@@ -81,9 +82,9 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
         checked[name] = check_count(name, given[name])
     checked["batch"] = check_count("batch", given["batch"], least=2)
     for name in ("learning_rate", "policy_learning_rate", "policy_sd"):
-        checked[name] = check_real(name, given[name], 0.0, open_end=True)
+        checked[name] = check_real(name, given[name], 0.0, open_end=True, most=LARGEST)
     for name in ("penalty", "entropy_weight"):
-        checked[name] = check_real(name, given[name], 0.0)
+        checked[name] = check_real(name, given[name], 0.0, most=LARGEST)
     for name in ("hidden", "policy_hidden"):
         checked[name] = check_sizes(name, given[name])
     checked["trace"] = check_real("trace", given["trace"], 0.0, most=1.0)

@@ -13,7 +13,7 @@ from irl_lib.demonstrations import Demonstrations, spaces
 from irl_lib.iq_learn.critics import Critics, ImpliedReward, SoftPolicy, encoded
 from irl_lib.iq_learn.losses import LOSSES, ONLINE, Batch, Terms
 from irl_lib.iq_learn.maxima import Copied, codes, maximum_of
-from irl_lib.iq_learn.settings import LARGEST, Settings
+from irl_lib.iq_learn.settings import Settings
 from irl_lib.support.checkpoints import Training
 from irl_lib.support.checks import check_type
 from irl_lib.support.files import Arrays
@@ -80,9 +80,7 @@ class Learner:
         self.places = _places(self.copies.env if self.copies else env)
         known = name_of(self.copies.env) if self.copies else None
         check_type("demos", demos, Demonstrations).check_spaces(*self.places, known)
-        if demos.n_steps == 0:
-            raise ValueError("demos have no steps; expected at least one action to copy")
-        self.expert = _checked(self._rows(expert_rows(demos, s.subsample, False, s.keep_last)))
+        self.expert = self._rows(expert_rows(demos, s.subsample, False, s.keep_last))
         self.starts = self._tensor(encoded(self.places[0], [each[0] for each in demos.states]))
         self.ended = float(demos.terminated.sum()) / demos.n_steps
         centre, scale = spaces.standard_unit(self.expert.states)
@@ -221,17 +219,6 @@ class Learner:
 
     def _tensor(self, array: Any) -> Tensor:
         return torch.from_numpy(np.asarray(array)).float()
-
-
-def _checked(rows: Rows) -> Rows:
-    """Demonstrated steps, if their states and what lies between are numbers of 32 bits."""
-    largest = max(np.abs(rows.states).max(), np.abs(rows.next_states).max())
-    if largest > LARGEST:
-        raise ValueError(
-            f"demos have a state with an entry of size {largest:g}; expected at most {LARGEST:g}, "
-            "since networks compute in 32 bits"
-        )
-    return rows
 
 
 class _Known:

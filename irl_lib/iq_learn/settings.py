@@ -16,10 +16,10 @@ from irl_lib.support.checks import (
     check_whole_seed,
 )
 from irl_lib.training.copies import as_vector, limit_of
+from irl_lib.training.steps import LARGEST
 
 HISTORY = ("loss", "reward", "value", "price", "end")
 STEPPED = ("episode_length", "environment_return", "environment_steps")
-LARGEST = 1e30  # of numbers that networks of 32 bits multiply by
 LARGEST_VALUE = 1e18  # of those that are squared there
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -37,17 +39,22 @@ class Example(NamedTuple):
 def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     """What a file has to learn from: on each line an object with a ``prompt`` and a ``response``.
 
-    Other keys are left alone, and blank lines skipped.
+    Other keys are left alone, and blank lines skipped, as is the mark with which some editors begin
+    a file in UTF-8.
 
     Raises:
-        ValueError: for a file that isn't there, is empty, or has lines with something else, naming
-            these by their numbers.
+        ValueError: for a file that isn't there, can't be read, is empty, or has lines with
+            something else, naming these by their numbers.
     """
     place = check_path(path, "data")
     if not place.exists():
         raise ValueError(f"data {os.fspath(path)!r} does not exist; expected a file of JSON lines")
+    try:
+        content = place.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise ValueError(f"data {os.fspath(path)!r} can't be read: {error}") from error
     pairs, wrong = [], []
-    for number, line in enumerate(place.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(content.splitlines(), start=1):
         if line.strip():
             try:
                 pairs.append(Pair(number, *_pair(line)))
@@ -61,7 +68,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
 
 def _pair(line: bytes) -> tuple[str, str]:
     try:
-        entry = json.loads(line.decode("utf-8"))
+        entry = json.loads(line.decode("utf-8"), object_pairs_hook=_object)
     except UnicodeDecodeError:
         raise ValueError("it is no text in UTF-8") from None
     except ValueError as error:
@@ -72,11 +79,23 @@ def _pair(line: bytes) -> tuple[str, str]:
         raise ValueError('it is no object; expected {"prompt": ..., "response": ...}')
     for key in ("prompt", "response"):
         if not isinstance(entry.get(key), str):
-            what = "missing" if key not in entry else f"{entry[key]!r}"
+            what = "missing" if key not in entry else reprlib.repr(entry[key])
             raise ValueError(f"its {key} is {what}; expected a text")
+        try:
+            entry[key].encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(f"its {key} has half of a surrogate pair in it") from None
     if not entry["response"].strip():
         raise ValueError("its response is empty")
     return entry["prompt"], entry["response"]
+
+
+def _object(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in entries]
+    for key in ("prompt", "response"):
+        if names.count(key) > 1:
+            raise ValueError(f"several entries {key!r}")
+    return dict(entries)
 
 
 def refuse(wrong: Sequence[str]) -> None:
@@ -106,7 +125,7 @@ def encode(pairs: Iterable[Pair], tokenizer: Any, longest: int, cut: bool) -> li
 
     Raises:
         ValueError: naming the lines that are too long, or whose response has no tokens, or the end
-            token in it; or a tokenizer without an end token.
+            token in it, or with which the chat template fails; or a tokenizer without an end token.
     """
     if tokenizer.eos_token_id is None:
         raise ValueError("the tokenizer has no end token; expected one, which ends each response")
@@ -131,8 +150,8 @@ def _example(pair: Pair, tokenizer: Any, longest: int, cut: bool) -> Example:
         raise ValueError(f"its response has the end token {tokenizer.eos_token!r} in it")
     ids = [*prompt, *response, tokenizer.eos_token_id]
     if len(ids) > longest and not (cut and len(prompt) < longest):
-        part = " in the prompt alone" if cut else ""
-        raise ValueError(f"it has {len(prompt if cut else ids)} tokens{part}; expected {longest}")
+        said = f"{len(prompt)} tokens in the prompt alone" if cut else f"{len(ids)} tokens"
+        raise ValueError(f"it has {said}; expected {longest - cut} at most")
     labels = [IGNORED] * len(prompt) + ids[len(prompt) :]
     return Example(ids[:longest], labels[:longest])
 
@@ -141,7 +160,10 @@ def _prompt(text: str, tokenizer: Any) -> list[int]:
     if not tokenizer.chat_template:
         return list(tokenizer(text)["input_ids"])
     said = [{"role": "user", "content": text}]
-    turn = tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+    try:
+        turn = tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+    except Exception as error:  # a template may raise what it likes
+        raise ValueError(f"the tokenizer's chat template fails: {error}") from error
     return list(tokenizer(turn, add_special_tokens=False)["input_ids"])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -75,7 +76,7 @@ def fine_tune(settings: Settings, output: Path) -> None:
         ValueError: naming what can't be used, before anything is trained; or the step at which
             weights were no longer finite.
     """
-    if output.exists():
+    if os.path.lexists(output):
         raise ValueError(f"output {str(output)!r} exists; expected a folder that does not")
     arguments = _arguments(settings, beside := output.with_name(f"{output.name}.part"))
     model, tokenizer = load(settings.model)
@@ -85,7 +86,7 @@ def fine_tune(settings: Settings, output: Path) -> None:
     trainer = IQTrainer(
         model,
         arguments,
-        pairs.Padded(_filling(tokenizer)),
+        pairs.Padded(int(tokenizer.eos_token_id)),  # there may be no other, or one the model lacks
         examples,
         processing_class=tokenizer,
         weight=settings.weight,
@@ -134,11 +135,6 @@ def _examples(settings: Settings, model: Any, tokenizer: Any) -> list[pairs.Exam
     return found
 
 
-def _filling(tokenizer: Any) -> int:
-    pad = tokenizer.pad_token_id
-    return int(tokenizer.eos_token_id if pad is None else pad)
-
-
 def _arguments(settings: Settings, folder: Path) -> TrainingArguments:
     accelerated = getattr(torch, "accelerator", torch.cuda).is_available()
     return TrainingArguments(
@@ -169,19 +165,25 @@ def _begin(folder: Path, identity: dict[str, Any]) -> str | None:
     """The checkpoint to go on from, if there is one.
 
     Raises:
-        ValueError: when what was begun here is another run.
+        ValueError: when what was begun here is another run, or nothing can be kept here.
     """
     note = folder / "settings.json"
-    if not note.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(note, json.dumps(identity, indent=1).encode())
-    begun = json.loads(note.read_text(encoding="utf-8"))
+    try:
+        if not note.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(note, json.dumps(identity, indent=1).encode())
+        begun = dict(json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"output: the run can't be kept in {str(folder)!r}: {error}; expected a folder that "
+            "can be written to, or is a run's"
+        ) from error
     if odd := [name for name in identity if begun.get(name) != identity[name]]:
         raise ValueError(
             f"{odd[0]} is {identity[odd[0]]!r}, and {begun.get(odd[0])!r} in the run that was "
             f"begun in {str(folder)!r}; expected the same, or that folder removed"
         )
-    return _last(list(folder.glob(f"checkpoint-*/{STATE}")))
+    return _last(list(folder.glob(f"checkpoint-[0-9]*/{STATE}")))
 
 
 def _last(states: Sequence[Path]) -> str | None:

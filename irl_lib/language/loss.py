@@ -207,7 +207,7 @@ def _check(logits: Tensor, labels: Tensor, end: int | Sequence[int]) -> Tensor:
     """The end tokens, once all three are what they should be."""
     check_type("logits", logits, Tensor)
     check_type("labels", labels, Tensor)
-    if logits.ndim != 3 or not logits.is_floating_point() or not logits.shape[-1]:
+    if logits.ndim != 3 or not logits.is_floating_point() or 0 in logits.shape[1:]:
         raise ValueError(
             f"logits are {logits.dtype} of shape {tuple(logits.shape)}; expected real numbers "
             "(B, T, vocabulary)"
@@ -238,6 +238,6 @@ def _items(given: int | Tensor | None, shown: Tensor) -> int | Tensor:
         return shown.sum()
     if not isinstance(given, Tensor):
         return check_count("num_items_in_batch", given)
-    if given.numel() != 1 or not given > 0:
-        raise ValueError(f"num_items_in_batch is {given!r}; expected one number > 0")
+    if given.numel() != 1 or not 0 < given < torch.inf:
+        raise ValueError(f"num_items_in_batch is {given!r}; expected one finite number > 0")
     return given.reshape(())

@@ -94,9 +94,13 @@ def check_path(path: Any, name: str = "path") -> Path:
     if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
         raise ValueError(f"{name} is {path!r}; expected a text or a pathlib.Path")
     place = Path(path)
-    if place.is_dir():
+    try:
+        is_there, is_folder, is_file = place.exists(), place.is_dir(), place.is_file()
+    except OSError as error:  # a name that is too long, a folder that nobody may look into
+        raise ValueError(f"{name} {os.fspath(path)!r} can't be a file: {error}") from error
+    if is_folder:
         raise ValueError(f"{name} {os.fspath(path)!r} is a folder; expected a file")
-    if place.exists() and not place.is_file():
+    if is_there and not is_file:
         raise ValueError(f"{name} {os.fspath(path)!r} is a device or a pipe; expected a file")
     return place
 

@@ -107,7 +107,8 @@ class Copies:
 
     def _step(self, actions: NDArray[Any]) -> tuple[Array, Flags, Flags]:
         """One step of all; where each led, whether it terminated, whether it is over."""
-        seen, paid, terminated, truncated, told = self.env.step(actions)
+        mine = actions.copy()  # some environments write to what they are given
+        seen, paid, terminated, truncated, told = self.env.step(mine)
         after = np.array(seen, dtype=np.float64)
         if self._same_step and "final_obs" in told:
             ended = np.asarray(terminated | truncated)

@@ -14,6 +14,8 @@ from irl_lib.support.checks import Array
 from irl_lib.support.files import Arrays
 from irl_lib.training.copies import Transitions
 
+LARGEST = 1e30  # of numbers that networks of 32 bits multiply by
+
 
 class Rows(NamedTuple):
     """N steps, in the environment's units."""
@@ -59,11 +61,22 @@ def expert_rows(
     """The demonstrated steps that are shown, and a stay after each end.
 
     Args:
-        demos: trajectories that have steps.
+        demos: trajectories.
         subsample: every so many'th step is shown, from the first one on, and stands for so many.
         absorbing: whether there are such stays; each stands for one step.
         keep_last: whether the last step before an end is shown in any case; then it stands for one.
+
+    Raises:
+        ValueError: when there is no step, or a state beyond the numbers of 32 bits.
     """
+    if demos.n_steps == 0:
+        raise ValueError("demos have no steps; expected at least one action to copy")
+    largest = max(float(np.abs(each).max()) for each in demos.states)
+    if largest > LARGEST:
+        raise ValueError(
+            f"demos have a state with an entry of size {largest:g}; expected at most {LARGEST:g}, "
+            "since networks compute in 32 bits"
+        )
     steps = demos.steps()
     lengths = np.array([len(each) for each in demos.actions])
     last = steps.time == lengths[steps.trajectory] - 1

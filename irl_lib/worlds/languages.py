@@ -11,17 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from math import prod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from irl_lib.support.checks import (
     Array,
+    as_array,
     check_array,
     check_count,
     check_distribution,
-    check_flags,
     check_indices,
     check_numbers,
     check_real,
@@ -36,6 +37,7 @@ TARGETS = tuple(range(10))
 LETTERS, LENGTH, OPENINGS = 5, 7, 4  # of the language with a memory
 END = 0
 DRAWS = 100  # of which the distinct right answers are counted
+STEEPEST = 80.0  # exponent of Zipf's law, with which the rarest answers still have a chance
 ROUNDING = 1e-4  # of sums of a hundred thousand chances, from logits of 32 bits
 
 
@@ -43,7 +45,7 @@ ROUNDING = 1e-4  # of sums of a hundred thousand chances, from logits of 32 bits
 class Language:
     """P prompts of one token each, and N strings of T tokens, each followed by an end token.
 
-    Token 0 is the end.
+    Token 0 is the end.  Arrays are copied, and can't be written to.
 
     Raises:
         ValueError: naming a bad field.
@@ -62,13 +64,19 @@ class Language:
         names = self.vocabulary
         if not isinstance(names, tuple) or not all(isinstance(each, str) for each in names):
             raise ValueError(f"vocabulary is {names!r}; expected a tuple of texts")
-        _tokens("prompts", self.prompts, len(names))
         if not isinstance(self.choices, tuple) or not self.choices:
             raise ValueError(f"choices is {self.choices!r}; expected a tuple of arrays")
-        for each in self.choices:
-            _tokens("choices", each, len(names))
-        n = int(np.prod([len(each) for each in self.choices]))
-        check_distribution("chances", self.chances, (len(self.prompts), n))
+        prompts = _tokens("prompts", self.prompts, len(names))
+        choices = tuple(_tokens("choices", each, len(names)) for each in self.choices)
+        for each in choices:
+            if len(set(each)) < len(each) or END in each:
+                raise ValueError(
+                    f"choices has {each}; expected different tokens, not {END}, the end"
+                )
+        shape = len(prompts), prod(map(len, choices))
+        chances = check_distribution("chances", self.chances, shape)
+        for name, value in (("prompts", prompts), ("choices", choices), ("chances", chances)):
+            object.__setattr__(self, name, value)
 
     @cached_property
     def strings(self) -> Tokens:
@@ -144,11 +152,13 @@ class Language:
             temperatures: by which logits are divided.
 
         Returns:
-            ``(K, P, N)``: logarithms, in the precision of the logits.  Chances need not sum to 1:
-            what is missing goes to what is no string of the language.
+            ``(K, P, N)``: logarithms, in the precision of the logits, or in 32 bits where that is
+            less.  Chances need not sum to 1: what is missing goes to what is no string of the
+            language.
 
         Raises:
-            ValueError: naming a bad argument; where a logit is not finite.
+            ValueError: naming a bad argument; where a logit is not finite, or too large for a
+                temperature.
         """
         if not callable(logits_of):
             raise ValueError(f"logits_of is {logits_of!r}; expected a function")
@@ -157,13 +167,20 @@ class Language:
             raise ValueError(f"temperatures is {temperatures!r}; expected a list of numbers > 0")
         texts, total = self.prompts[:, None], np.zeros((len(given), len(self.prompts), 1))
         for tokens in self.choices:
-            logits = np.asarray(logits_of(texts))
+            logits = as_array("logits_of(texts)", logits_of(texts))
             check_array("logits_of(texts)", logits, (len(texts), len(self.vocabulary)))
-            added = [log_softmax(logits / each, axis=1)[:, tokens] for each in given.tolist()]
+            logits = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
+            with np.errstate(over="ignore", invalid="ignore"):
+                added = [log_softmax(logits / each, axis=1)[:, tokens] for each in given.tolist()]
             more = np.stack(added).reshape(*total.shape, len(tokens))
             total = (total[..., None] + more).reshape(*total.shape[:2], -1)
             before = np.repeat(texts, len(tokens), axis=0)
             texts = np.hstack([before, np.tile(tokens, len(texts))[:, None]])
+        if not np.isfinite(total).all():
+            raise ValueError(
+                f"logits_of(texts), divided by temperatures {temperatures!r}, are too large; "
+                "expected smaller logits, or higher temperatures"
+            )
         return total
 
     def read(self, tokens: ArrayLike) -> str:
@@ -187,13 +204,14 @@ def sums(*, zipf: float = 0.0, seed: int = 0) -> Language:
 
     Args:
         zipf: 0, and all right answers are equally likely; or an exponent z: in an order that is
-            drawn for each prompt, the k'th has a chance in proportion to ``k**-z``.
+            drawn for each prompt, the k'th has a chance in proportion to ``k**-z``; at most 80,
+            so that it is one.
         seed: of that order.
 
     Raises:
         ValueError: naming a bad argument.
     """
-    check_real("zipf", zipf, 0.0)
+    check_real("zipf", zipf, 0.0, most=STEEPEST)
     rng = np.random.default_rng(check_whole_seed(seed))
     names = ("", *(str(d) for d in range(10)), "+", "-", *(f"{t}=" for t in TARGETS))
     digits, signs = np.arange(1, 11), np.array([11, 12])
@@ -277,34 +295,53 @@ def judge(
     Returns:
         Means over prompts, by name.  ``entropy`` is that of q in nats, where all that is no string
         counts as one; ``valid`` the mass of right answers, and ``copied`` that of right answers
-        that were seen; ``novel`` the share of right answers in what was not seen; ``forward_kl``
-        :math:`D(p \| q)`; ``reverse_kl`` :math:`D(q \| p)` of right answers alone, with q
-        scaled to sum to 1 on them; ``total_variation``; and ``distinct`` how many different right
-        answers 100 draws have in the mean.
+        that were seen; ``novel`` the share of right answers in what was not seen, 0 where that has
+        no mass; ``forward_kl`` :math:`D(p \| q)`, which is infinite where a right answer has no
+        chance; ``reverse_kl`` :math:`D(q \| p)` of right answers alone, with q scaled to sum to 1
+        on them; ``total_variation``; and ``distinct`` how many different right answers 100 draws
+        have in the mean.
 
     Raises:
-        ValueError: naming a bad argument.
+        ValueError: naming a bad argument; where no right answer to a prompt has a chance.
     """
     p, right = check_type("language", language, Language).chances, language.right
     log_q = check_shape("log_chances", log_chances, p.shape)
-    q = np.exp(log_q)
+    with np.errstate(over="ignore"):
+        q = np.exp(log_q)
     if not (q.sum(axis=1) < 1.0 + ROUNDING).all():
         raise ValueError(
             f"log_chances have chances that sum to {q.sum(axis=1)}; expected 1 at most"
         )
+    log_right = np.where(right, log_q, -np.inf)
+    log_valid = logsumexp(log_right, axis=1, keepdims=True)  # also where exp(log_q) is 0
+    if not np.isfinite(log_valid).all():
+        prompt = int(np.argmin(log_valid))
+        raise ValueError(
+            f"log_chances of prompt {prompt} are -inf for all right answers; expected a number for "
+            "one of them at least"
+        )
+    known = right & _seen(seen, p.shape)
     rest = np.maximum(1.0 - q.sum(axis=1), 0.0)
-    flags = check_flags("seen", False if seen is None else np.ravel(seen), p.size)
-    known = flags.reshape(p.shape) & right
-    valid, copied = (q * right).sum(axis=1), (q * known).sum(axis=1)
-    ratio = np.where(right, log_q - np.log(np.where(right, p, 1.0)), 0.0)
+    new, other = (q * (right & ~known)).sum(axis=1), (q * ~known).sum(axis=1) + rest
+    log_p, share = np.log(np.where(right, p, 1.0)), np.exp(log_right - log_valid)
     found = {
         "entropy": _entropies(q) + _entropies(rest[:, None]),
-        "valid": valid,
-        "copied": copied,
-        "novel": (valid - copied) / (1.0 - copied),
-        "forward_kl": -(p * ratio).sum(axis=1),
-        "reverse_kl": (q * ratio).sum(axis=1) / valid - np.log(valid),
+        "valid": (q * right).sum(axis=1),
+        "copied": (q * known).sum(axis=1),
+        "novel": np.divide(new, other, out=np.zeros_like(new), where=other > 0.0),
+        "forward_kl": (p * np.where(right, log_p - log_q, 0.0)).sum(axis=1),
+        "reverse_kl": (share * np.where(share > 0.0, log_right - log_valid - log_p, 0.0)).sum(1),
         "total_variation": 0.5 * (np.abs(p - q).sum(axis=1) + rest),
         "distinct": np.where(right, 1.0 - (1.0 - np.minimum(q, 1.0)) ** DRAWS, 0.0).sum(axis=1),
     }
     return {name: float(each.mean()) for name, each in found.items()}
+
+
+def _seen(value: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which strings were seen, as booleans of a shape."""
+    array = np.zeros(shape, dtype=bool) if value is None else as_array("seen", value)
+    if array.dtype != np.bool_ or array.shape != shape:
+        raise ValueError(
+            f"seen has type {array.dtype} and shape {array.shape}; expected booleans {shape}"
+        )
+    return array

@@ -6,8 +6,11 @@ except where ``REQUIRE_BROWSER`` is set: there they fail.
 
 from __future__ import annotations
 
+import gzip
 import os
+import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,9 +23,11 @@ from typing import Any
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from pypdf import PdfReader
 
 import irl_book_common as common
+import make_pdf
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 EXECUTABLE = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -45,7 +50,14 @@ PAGES = [each for each in common.toc_files(CONTENTS) if each not in LEFT_OUT]
 PAGES += ["genindex", "search"]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-TYPESET = "async () => { if (window.MathJax?.startup) await MathJax.startup.promise; }"
+SMALL_PHONE = {"width": 320, "height": 640}
+CHAPTER = "notebooks/04_maximum_entropy"
+# Formulas far away wait until they come near; here all of them are asked for.
+TYPESET = """async () => {
+    if (!window.MathJax?.startup) return;
+    await MathJax.startup.promise;
+    await MathJax.startup.document.lazyTypesetAll?.(); }"""
+READY = "async () => { await window.MathJax?.startup?.promise; }"
 
 pytestmark = pytest.mark.skipif(
     EXECUTABLE is None and not os.environ.get("REQUIRE_BROWSER"),
@@ -88,10 +100,17 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+def patient(browser: Browser, **options: Any) -> Page:
+    """A new page that waits also where the machine is busy with something else."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(120_000)
+    return page
+
+
 @contextmanager
 def visiting(browser: Browser, origin: str, name: str) -> Iterator[Visit]:
     """Opens a page, waits for its formulas, and records errors and requests to other hosts."""
-    page = browser.new_page(viewport=DESKTOP, color_scheme="light", reduced_motion="reduce")
+    page = patient(browser, viewport=DESKTOP, color_scheme="light", reduced_motion="reduce")
     visit = Visit(page)
 
     def hear(message: ConsoleMessage) -> None:
@@ -152,6 +171,30 @@ def wide_elements(page: Page) -> list[str]:
     )
 
 
+def cut_formulas(page: Page) -> list[str]:
+    """Formulas that are wider than their box where the box does not scroll, or out of the page."""
+    return list(
+        page.evaluate("""() => [...document.querySelectorAll('span.math, div.math')]
+            .filter(box => box.checkVisibility())
+            .filter(box => {
+                const inner = box.querySelector('mjx-container');
+                const scrolls = e => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX);
+                const wide = box.scrollWidth > box.clientWidth + 1;
+                return wide && !scrolls(box) && !(inner && scrolls(inner)); })
+            .map(box => box.textContent.slice(0, 60))""")
+    )
+
+
+def needless_scrolling(page: Page) -> list[str]:
+    """Formulas in the text that scroll although there is room for them."""
+    return list(
+        page.evaluate("""() => [...document.querySelectorAll('p > span.math')]
+            .filter(box => box.scrollWidth > box.clientWidth + 1
+                && box.scrollWidth < box.closest('p').clientWidth)
+            .map(box => box.textContent.slice(0, 60))""")
+    )
+
+
 # A chapter has ten thousand words of code and formulas, in a dozen looks.  The first of each look
 # stays, the others are taken out of the page while axe looks at it, and put back.
 LOOK = """async every => {
@@ -207,9 +250,30 @@ def check_accessible(visit: Visit, theme: str) -> None:
     assert violations(visit.page) == []
 
 
-def test_page_fits_a_phone(visit: Visit) -> None:
-    visit.page.set_viewport_size(PHONE)
+@pytest.mark.parametrize("size", [PHONE, SMALL_PHONE], ids=["390", "320"])
+def test_page_fits_a_phone(visit: Visit, size: Any) -> None:
+    visit.page.set_viewport_size(size)
     assert wide_elements(visit.page) == []
+    assert cut_formulas(visit.page) == []
+    assert needless_scrolling(visit.page) == []
+
+
+CLIPPED = """() => [...document.querySelectorAll('.bd-article :is(pre, table, .output, figure)')]
+    .filter(e => e.checkVisibility())
+    .filter(e => {
+        const end = e.closest('.bd-article').getBoundingClientRect().right;
+        return e.scrollWidth > e.clientWidth + 2 || e.getBoundingClientRect().right > end + 2;
+    }).map(e => `${e.tagName}.${e.className} ${e.textContent.trim().slice(0, 60)}`)"""
+
+
+def test_page_prints_whole(visit: Visit) -> None:
+    """On A4 nothing is wider than the text, where a screen would let it scroll."""
+    visit.page.set_viewport_size({"width": 673, "height": 990})
+    visit.page.emulate_media(media="print")
+    try:
+        assert visit.page.evaluate(CLIPPED) == []
+    finally:
+        visit.page.emulate_media(media="screen")
 
 
 def test_the_book_has_formulas_to_render(browser: Browser, server: str) -> None:
@@ -217,8 +281,263 @@ def test_the_book_has_formulas_to_render(browser: Browser, server: str) -> None:
         assert opened.page.locator("mjx-container").count() > 20
 
 
+# ---- what a page weighs
+
+
+def test_a_chapter_is_light(browser: Browser, server: str) -> None:
+    """What a reader waits for: compressed as a server would, without what is loaded later."""
+    page = patient(browser, viewport=DESKTOP)
+    weights: list[int] = []
+
+    def weigh(request: Request) -> None:
+        response = request.response()
+        weights.append(len(gzip.compress(response.body(), 6)) if response else 0)
+
+    page.on("requestfinished", weigh)
+    page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
+    page.evaluate(READY)
+    page.close()
+    assert len(weights) <= 45
+    assert sum(weights) <= 950_000
+
+
+def test_the_rest_of_a_chapter_comes_when_it_is_near(browser: Browser, server: str) -> None:
+    page = patient(browser, viewport=DESKTOP)
+    page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
+    page.evaluate(READY)
+    waiting = "() => document.querySelectorAll('mjx-lazy').length"
+    assert page.evaluate(waiting) > 50
+    last = "() => [...document.querySelectorAll('.bd-article img')].at(-1)"
+    assert not page.evaluate(f"() => ({last})().complete && ({last})().naturalWidth > 0")
+    page.evaluate(f"() => ({last})().scrollIntoView()")
+    page.wait_for_function(f"() => ({last})().naturalWidth > 0")
+    # Where a link leads is at the top although nothing above it is typeset.
+    page.goto(f"{server}/{CHAPTER}.html#what-can-go-wrong", wait_until="load")
+    page.evaluate(READY)
+    page.wait_for_timeout(500)
+    section = page.locator("#what-can-go-wrong")
+    top = section.evaluate("e => e.getBoundingClientRect().top")
+    assert -5 < top < 200
+    page.close()
+
+
+# ---- by keyboard
+
+
+def test_a_chapter_has_few_stops_and_each_is_seen(browser: Browser, server: str) -> None:
+    page = patient(browser, viewport=DESKTOP)
+    page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
+    page.evaluate(READY)
+    page.keyboard.press("Tab")
+    assert "Skip to main content" in page.evaluate("() => document.activeElement.textContent")
+    page.keyboard.press("Enter")
+    seen, unseen = 1, []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        stop = page.evaluate("""() => {
+            const e = document.activeElement, style = getComputedStyle(e);
+            return {done: Boolean(e.closest('.solution')), page: e === document.body,
+                    outline: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+                    name: e.outerHTML.slice(0, 90)}; }""")
+        if stop["done"] or stop["page"]:
+            break
+        seen += 1
+        unseen += [] if stop["outline"] else [stop["name"]]
+    page.close()
+    assert unseen == []
+    assert seen <= 60, "stops before the first solution"
+
+
+# ---- where the reader is
+
+
+def test_the_contents_always_say_where_the_reader_is(browser: Browser, server: str) -> None:
+    page = patient(browser, viewport={"width": 1440, "height": 900})
+    page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
+    height = page.evaluate("() => document.documentElement.scrollHeight")
+    for y in range(0, height, height // 25):
+        page.evaluate(
+            f"async () => {{ scrollTo(0, {y}); await new Promise(requestAnimationFrame);"
+            " await new Promise(requestAnimationFrame); }"
+        )
+        here = page.evaluate("""() => {
+            const marked = [...document.querySelectorAll('#pst-page-toc-nav [aria-current]')];
+            const hidden = marked.filter(e => !e.checkVisibility());
+            return [marked.length, hidden.length]; }""")
+        assert here == [1, 0], f"at {y} of {height}"
+    page.close()
+
+
+def test_the_drawers_of_a_phone_close(browser: Browser, server: str) -> None:
+    page = patient(browser, viewport=PHONE)
+    page.goto(f"{server}/{CHAPTER}.html", wait_until="load")
+    page.wait_for_timeout(300)
+    for toggle, drawer in (
+        (".secondary-toggle", "#pst-secondary-sidebar-modal"),
+        (".primary-toggle", "#pst-primary-sidebar-modal"),
+    ):
+        for close in (".drawer-close", "nav a[href^='#']"):
+            page.locator(toggle).first.click()
+            assert page.evaluate(f"() => document.querySelector('{drawer}').open")
+            page.locator(f"{drawer} {close}").first.click()
+            assert not page.evaluate(f"() => document.querySelector('{drawer}').open")
+    page.close()
+
+
+# ---- search
+
+
+QUERIES = {
+    "occupancy": "notebooks/",
+    "max margin": "notebooks/03",
+    "partition function": "notebooks/04",
+    "importance sampling": "notebooks/06",
+    "effective sample size": "notebooks/06",
+    "behaviour cloning": "notebooks/01",
+    "covariate shift": "notebooks/01",
+    "feature expectations": "notebooks/02",
+    "reward shaping": "notebooks/02",
+    "EPIC": "notebooks/02",
+    "slack": "notebooks/03",
+    "projection method": "notebooks/03",
+    "causal form": "notebooks/04",
+    "causal entropy": "notebooks/0",
+    "objectworld": "notebooks/05",
+    "multipliers": "notebooks/05",
+    "guided cost learning": "notebooks/06",
+    "GAIL": "notebooks/07",
+    "discriminator": "notebooks/07",
+    "inverse soft Bellman operator": "notebooks/08",
+    "acrobot": "notebooks/08",
+    "padding": "notebooks/09",
+    "temperature sampling tokens": "notebooks/09",
+    "road_network": "book/api/",
+}
+
+
+def test_search_finds_the_section_first_from_disk(browser: Browser, site: Path) -> None:
+    with visiting(browser, site.as_uri(), "search") as opened:
+        found = opened.page.evaluate(
+            """queries => queries.map(query => irlSearch(query)
+                .map(hit => window.irlIndex.pages[hit.page][0] + '#' + hit.anchor))""",
+            list(QUERIES),
+        )
+        assert (opened.elsewhere, opened.errors) == ([], [])
+    first = {query: hits[:1] for query, hits in zip(QUERIES, found, strict=True)}
+    assert {q: hit for q, hit in first.items() if not "".join(hit).startswith(QUERIES[q])} == {}
+    # What is found are sections, and objects of the package come after the text.
+    assert sum("#" in hit[0] and not hit[0].endswith("#") for hit in first.values()) > 12
+    hits = found[list(QUERIES).index("occupancy")]
+    kinds = [hit.startswith("book/api/") for hit in hits]
+    assert not any(kinds[:7])
+
+
+def test_the_search_page_shows_what_it_found(browser: Browser, site: Path) -> None:
+    page = patient(browser, viewport=DESKTOP)
+    page.goto(f"{site.as_uri()}/search.html?q=partition+function", wait_until="load")
+    page.locator("#search-hits li").first.wait_for()
+    piece = page.locator("#search-hits li").first
+    assert "partition function" in piece.inner_text().lower()
+    assert "\\" not in page.locator("#search-hits").inner_text()
+    piece.locator("a").click()
+    page.wait_for_load_state("load")
+    assert "#" in page.url
+    assert "/notebooks/04" in page.url
+    page.goto(f"{site.as_uri()}/search.html?q=zebrafinch", wait_until="load")
+    assert "Nothing in the book" in page.locator("#search-status").inner_text()
+    page.close()
+
+
+# ---- what a reference leads to
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["a[href*='references.html#']", "a[href^='#equation-']", "a[href*='errata.html#']"],
+    ids=["citation", "equation", "erratum"],
+)
+def test_a_reference_shows_what_it_leads_to(browser: Browser, site: Path, link: str) -> None:
+    page = patient(browser, viewport=DESKTOP)
+    page.goto(f"{site.as_uri()}/{CHAPTER}.html", wait_until="load")
+    page.evaluate(READY)
+    chosen = page.locator(f".bd-article p {link}:not(.headerlink)").first
+    chosen.scroll_into_view_if_needed()
+    chosen.focus()
+    note = page.locator(".hover-note")
+    note.wait_for()
+    assert len(note.inner_text()) > 10
+    assert chosen.get_attribute("aria-describedby") == "hover-note"
+    page.keyboard.press("Escape")
+    assert note.count() == 0
+    page.close()
+
+
+# ---- on paper
+
+
+def letters(text: str) -> str:
+    """A text without what a line's end or a font may change; ligatures as the letters they are."""
+    return re.sub(r"[^A-Za-z0-9]", "", unicodedata.normalize("NFKC", text))
+
+
+def is_in(line: str, text: str) -> bool:
+    """Whether a text has a line, whole or in the two pieces that a page's end makes of it."""
+    line = letters(line)
+    cuts = range(len(line))
+    return line in text or any(line[:i] in text and line[i:] in text for i in cuts[4:-4])
+
+
+def test_a_printed_chapter_has_all_its_text_on_white(
+    browser: Browser, site: Path, tmp_path: Path
+) -> None:
+    page = patient(browser, viewport=DESKTOP, color_scheme="dark")
+    page.goto(f"{site.as_uri()}/notebooks/05_neural_rewards.html", wait_until="load")
+    page.evaluate(TYPESET)
+    lines = page.evaluate("""() => [...document.querySelectorAll('.bd-article :is(pre, p, li, h2)')]
+        .filter(e => e.checkVisibility() && !e.querySelector('.math, a'))
+        .flatMap(e => e.innerText.split('\\n'))""")
+    page.pdf(path=tmp_path / "chapter.pdf", format="A4", print_background=True)
+    assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
+    page.close()
+    printed = PdfReader(tmp_path / "chapter.pdf")
+    text = letters("".join(each.extract_text() for each in printed.pages))
+    wanted = [line for line in lines if len(letters(line)) > 3]
+    assert len(wanted) > 200
+    assert [line for line in wanted if not is_in(line, text)] == []
+    assert len(printed.pages) < 45
+
+
+def test_pages_become_one_pdf(site: Path, tmp_path: Path) -> None:
+    names = ["book/how_to_read", "book/notation", "notebooks/09_language_models"]
+    whole = tmp_path / "html"
+    whole.symlink_to(site)
+    make_pdf.make(whole, names, tmp_path / "book.pdf")
+    made = PdfReader(tmp_path / "book.pdf")
+    headings = [str(each.title) for each in made.outline if not isinstance(each, list)]
+    assert any("How to read" in title for title in headings)
+    assert headings[-1].endswith("Solutions")
+    links = [
+        annotation.get_object()
+        for each in made.pages
+        for annotation in each.get("/Annots") or []
+        if annotation.get_object().get("/Subtype") == "/Link"
+    ]
+    document = (tmp_path / "print.html").read_text(encoding="utf-8")
+    inside = re.findall(r'href="#([^"]+)"', document)
+    assert len(inside) > len(names) + 5
+    assert set(inside) <= set(re.findall(r'\bid="([^"]+)"', document))
+    assert sum("/Dest" in link or "/D" in link.get("/A", {}) for link in links) >= len(inside)
+    outside = [str(link["/A"]["/URI"]) for link in links if "/URI" in link.get("/A", {})]
+    assert [address for address in outside if not address.startswith("http")] == []
+    last = made.pages[-1].extract_text()
+    assert str(len(made.pages)) in last.split()
+    answers = sum("Check your understanding" in each.extract_text() for each in made.pages)
+    assert answers >= 2
+
+
 BAD_PAGE = """<html lang="en"><body><main style="width: 900px"><h1>A page</h1>
-<span class="math">x</span><img src="http://127.0.0.1:9/a.png">
+<p><span class="math">x</span></p><p style="width: 90px"><span class="math"
+style="display: inline-block; width: 30px; overflow: hidden">a formula that is long</span></p><img src="http://127.0.0.1:9/a.png">
 <div class="highlight"><pre><b>if</b> <span>if</span> <span style="color: #eee">pale</span></pre>
 </div></main>
 <script>undefinedFunction()</script></body></html>"""
@@ -229,7 +548,8 @@ def test_the_checks_notice_a_bad_page(browser: Browser, tmp_path: Path) -> None:
     with visiting(browser, tmp_path.as_uri(), "bad") as opened:
         assert opened.elsewhere == ["http://127.0.0.1:9/a.png"]
         assert any("undefinedFunction" in error for error in opened.errors)
-        assert formula_complaints(opened.page) == ["x"]
+        assert formula_complaints(opened.page) == ["x", "a formula that is long"]
+        assert cut_formulas(opened.page) == ["a formula that is long"]
         before = opened.page.inner_text("main")
         found = violations(opened.page)
         assert any(line.startswith("image-alt") for line in found)

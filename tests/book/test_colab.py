@@ -502,7 +502,12 @@ def test_what_is_there_is_not_installed_again(fresh: Path, address: str) -> None
 
 
 def test_hidden_cells_stay_and_captions_are_told() -> None:
-    figure = {"mystnb": {"figure": {"caption": "Two curves, see {eq}`x`."}}}
+    figure = {
+        "mystnb": {
+            "figure": {"caption": "Two curves, see {eq}`x`.", "name": "fig-x"},
+            "image": {"alt": "One curve rises."},
+        }
+    }
     cells = [
         nbformat.v4.new_code_cell("a = 1", id="a", metadata={"tags": ["remove-cell"]}),
         nbformat.v4.new_code_cell("plot(a)", id="b", metadata=figure),
@@ -510,11 +515,52 @@ def test_hidden_cells_stay_and_captions_are_told() -> None:
     source = nbformat.v4.new_notebook(cells=cells)
     made = flavour(
         source,
-        Book(labels={"x": Target("https://site/a.html#x", "(4.1)")}),
+        Book(
+            labels={
+                "x": Target("https://site/a.html#x", "(4.1)"),
+                "fig-x": Target("https://site/a.html#fig-x", "Fig. 4.2", "4.2"),
+            }
+        ),
         "where it is",
         "bootstrap()",
     )
     assert code_of(made["cells"]) == ["bootstrap()", "a = 1", "plot(a)"]
     assert made["cells"][2]["metadata"]["cellView"] == "form"
-    assert made["cells"][4]["source"] == "*Two curves, see [(4.1)](https://site/a.html#x).*"
+    caption, words = made["cells"][4]["source"].split("\n\n", 1)
+    assert caption == "**Fig. 4.2.** *Two curves, see [(4.1)](https://site/a.html#x).*"
+    assert "One curve rises." in words
+    assert words.startswith("<details>")
     assert "cellView" not in source["cells"][0]["metadata"], "the source was changed"
+
+
+def test_solutions_with_cells_are_folded_outside_the_site() -> None:
+    cells = [
+        nbformat.v4.new_markdown_cell(
+            "Before.\n\n:::{solution-start} ex\n:::\n\nLook first.", id="a"
+        ),
+        nbformat.v4.new_code_cell("a = 1", id="b"),
+        nbformat.v4.new_markdown_cell("Then this.", id="c"),
+        nbformat.v4.new_markdown_cell("At last.\n\n:::{solution-end}\n:::", id="d"),
+        nbformat.v4.new_code_cell("b = 1", id="e"),
+    ]
+    labels = {"ex": Target("https://site/a.html#ex", "Exercise 4.1", "4.1")}
+    made = flavour(nbformat.v4.new_notebook(cells=cells), Book(labels=labels), "", "")["cells"][2:]
+    start, solving, between, end, after = made
+    assert start["source"].startswith("Before.\n\n#### Solution to Exercise 4.1\n\n<details>")
+    assert [cell["source"].count("Open it") for cell in (start, between, end)] == [1, 1, 1]
+    assert end["source"].endswith("</details>\n\n*End of the solution.*")
+    assert solving["metadata"]["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
+    assert "jupyter" not in after["metadata"]
+
+
+@every_chapter
+def test_figures_outside_the_site_have_numbers_and_words(
+    site: Path, chapter: common.Chapter
+) -> None:
+    own = common.read_notebook(chapter.path)["cells"]
+    figures = [c for c in own if c["metadata"].get("mystnb", {}).get("figure", {}).get("caption")]
+    made = [c.source for c in written(site, chapter).cells if c["id"].endswith("-caption")]
+    assert len(made) == len(figures)
+    assert [text for text in made if not re.match(r"\*\*Fig\. \d+\.\d+\.\*\* ", text)] == []
+    words = [cell["metadata"]["mystnb"]["image"]["alt"] for cell in figures]
+    assert [alt for alt, text in zip(words, made, strict=True) if alt not in text] == []

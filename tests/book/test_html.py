@@ -7,6 +7,7 @@ about a bad page too.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 
 import irl_book_common as common
+from irl_book_archive import pdf_line
+from make_pdf import link_from_start
 
 Pages = dict[Path, BeautifulSoup]
 Guard = Callable[[BeautifulSoup], list[str]]
@@ -56,8 +59,8 @@ def parse(text: str) -> BeautifulSoup:
 
 @pytest.fixture(scope="module")
 def pages(site: Path) -> Pages:
-    """Every page of the book, parsed; not the templates among the static files."""
-    found = (path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts)
+    """Every page, parsed; the one for lost readers has whole addresses, and a test of its own."""
+    found = (path for path in sorted(site.rglob("*.html")) if path != site / "404.html")
     return {path: parse(path.read_text(encoding="utf-8")) for path in found}
 
 
@@ -266,3 +269,184 @@ def test_chapters_have_a_button_that_opens_them_on_colab(
         page = pages[site / "notebooks" / f"{chapter.stem}.html"]
         assert page.find("a", href=address) is not None
         assert (site / "colab" / chapter.name).exists()
+
+
+# ---- what a page loads
+
+
+def idle_scripts(page: BeautifulSoup) -> list[str]:
+    """Scripts that a page has no use for, and icons that are left to a script."""
+    scripts = [str(tag.get("src", "")) for tag in page.find_all("script")]
+    has_formula = page.select_one(".math") is not None
+    found = [
+        src for src in scripts if "fontawesome" in src or ("mathjax" in src and not has_formula)
+    ]
+    return found + [str(tag)[:80] for tag in page.select("i[class*=fa-], span[class*=fa-]")]
+
+
+def eager_pictures(page: BeautifulSoup) -> list[str]:
+    """Pictures of the text that are loaded at once, or whose size is not known before."""
+    article = page.find("article")
+    pictures = article.find_all("img") if isinstance(article, Tag) else []
+    lacking = [
+        tag
+        for tag in pictures
+        if tag.get("loading") != "lazy"
+        or (str(tag["src"]).endswith(".png") and not (tag.get("width") or tag.get("style")))
+    ]
+    return [str(tag)[:120] for tag in lacking]
+
+
+def silent(page: BeautifulSoup) -> list[str]:
+    """What a page should say to search engines, and to those with whom it is shared."""
+    wanted = ["og:title", "og:url", "og:site_name", "og:image", "og:description"]
+    found = {str(tag.get("property")): tag.get("content") for tag in page.find_all("meta")}
+    description = page.find("meta", attrs={"name": "description"})
+    text = str(description.get("content", "")) if isinstance(description, Tag) else ""
+    viewports = len(page.find_all("meta", attrs={"name": "viewport"}))
+    complaints = [name for name in wanted if not found.get(name)]
+    complaints += ["description"] * (len(text) < 40) + ["viewport"] * (viewports != 1)
+    return complaints
+
+
+def of_the_contents(root: Path, site: Path) -> list[Path]:
+    """The files of the pages that the table of contents names."""
+    contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    return [site / f"{name}.html" for name in common.toc_files(contents)]
+
+
+@pytest.mark.parametrize("guard", [idle_scripts, eager_pictures], ids=lambda guard: guard.__name__)
+def test_pages_load_nothing_idle(guard: Guard, pages: Pages, site: Path) -> None:
+    chosen = {path: page for path, page in pages.items() if not is_redirect(page)}
+    complaints = {str(path): found for path, page in chosen.items() if (found := guard(page))}
+    assert complaints == {}
+
+
+def test_pages_describe_themselves(root: Path, site: Path, pages: Pages) -> None:
+    found = {path.name: silent(pages[path]) for path in of_the_contents(root, site)}
+    texts = {path: None for path in found if found[path]}
+    assert texts == {}, found
+
+
+def test_idle_eager_and_silent_pages_are_noticed() -> None:
+    bad = parse(
+        "<script src='a/mathjax/b.js'></script><i class='fa-solid fa-bars'></i>"
+        "<article><img src='a.png' loading='lazy'></article>"
+    )
+    assert len(idle_scripts(bad)) == 2
+    assert len(eager_pictures(bad)) == 1
+    assert "description" in silent(bad)
+
+
+def test_the_folder_holds_nothing_that_no_page_loads(site: Path) -> None:
+    left = [*site.rglob("*.map"), *site.rglob("fontawesome*.js"), *site.rglob("fa-*")]
+    assert left == []
+    texts = (path.read_text("utf-8") for path in site.rglob("*.css"))
+    assert not any("fontawesome/webfonts" in text for text in texts)
+
+
+# ---- what there is to take along
+
+
+def test_the_footer_says_whose_and_of_when(root: Path, site: Path, pages: Pages) -> None:
+    for path in of_the_contents(root, site):
+        footer = pages[path].select_one("footer.bd-footer-content")
+        assert footer is not None
+        text = footer.get_text()
+        assert "CC BY 4.0" in text
+        assert "BSD 3-Clause" in text
+    if (root / ".git").exists():
+        time = pages[site / "book" / "start.html"].select_one("footer time")
+        assert time is not None
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", str(time["datetime"]))
+
+
+def test_the_archive_has_the_site(site: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(site / "irl-book.zip") as archive:
+        names = {name.removeprefix("irl-book/") for name in archive.namelist()}
+        start = archive.read("irl-book/book/start.html").decode("utf-8")
+        copy = archive.read("irl-book/notebooks/04_maximum_entropy.html")
+    files = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
+    assert files - names <= {"irl-book.zip", "irl-book.pdf", "404.html", ".nojekyll"}
+    assert names <= files
+    assert copy == (site / "notebooks" / "04_maximum_entropy.html").read_bytes()
+    link = parse(start).find("a", href=re.compile(r"irl-book\.zip$"))
+    assert isinstance(link, Tag)
+    assert str(link["href"]).startswith("https://")
+
+
+def test_the_first_page_links_what_there_is_to_take_along(site: Path, pages: Pages) -> None:
+    start = pages[site / "book" / "start.html"]
+    assert start.find("a", href="../irl-book.zip") is not None
+    has_pdf = (site / "irl-book.pdf").exists()
+    assert (start.find("a", href="../irl-book.pdf") is not None) == has_pdf
+
+
+def test_the_line_of_the_pdf_comes_and_stays_once(tmp_path: Path) -> None:
+    (tmp_path / "book").mkdir()
+    start = tmp_path / "book" / "start.html"
+    start.write_text(f"<ul>{pdf_line(tmp_path)}</ul>", encoding="utf-8")
+    assert "irl-book.pdf" not in start.read_text("utf-8")
+    (tmp_path / "irl-book.pdf").write_bytes(b"0" * 2_000_000)
+    for _ in range(2):
+        link_from_start(tmp_path)
+    assert start.read_text("utf-8").count("irl-book.pdf") == 1
+    assert "2 MB" in start.read_text("utf-8")
+
+
+def test_the_page_of_lost_readers_works_under_any_address(root: Path, site: Path) -> None:
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    path = urlsplit(config["html"]["baseurl"]).path
+    page = parse((site / "404.html").read_text(encoding="utf-8"))
+    tags = page.find_all(["link", "script", "a", "img", "form"])
+    addresses = [
+        str(tag.get(key)) for tag in tags for key in ("href", "src", "action") if tag.get(key)
+    ]
+    inside = [a for a in addresses if not re.match(r"https?:|#|data:", a)]
+    assert len(inside) > 20
+    assert [address for address in inside if not address.startswith(f"{path}/")] == []
+    targets = [site / urlsplit(address).path.removeprefix(f"{path}/") for address in inside]
+    assert [str(target) for target in targets if not target.exists()] == []
+
+
+# ---- chapters
+
+
+def test_chapters_offer_their_plain_notebook(root: Path, site: Path, pages: Pages) -> None:
+    for chapter in sorted((root / "notebooks").glob("*.ipynb")):
+        page = pages[site / "notebooks" / f"{chapter.stem}.html"]
+        button = page.select_one("a.btn-download-source-button")
+        assert button is not None
+        assert button["href"] == f"../colab/{chapter.name}"
+    assert not (site / "_sources").exists()
+
+
+def test_every_chapter_asks_five_questions_before_its_exercises(
+    root: Path, pages: Pages, site: Path
+) -> None:
+    asked = yaml.safe_load((root / "book" / "quiz.yml").read_text(encoding="utf-8"))
+    for name, questions in asked.items():
+        page = pages[site / "notebooks" / f"{name}.html"]
+        section = page.select_one("section#check-your-understanding")
+        assert section is not None, name
+        assert len(section.select("ol.quiz-choices")) == len(questions) == 5
+        answers = section.select("details.quiz-answer")
+        assert len(answers) == 5
+        assert not any(answer.has_attr("open") for answer in answers)
+        letters = [answer.find("strong").get_text().strip(". ") for answer in answers]
+        assert letters == ["ABCDEFGH"[question["right"] - 1] for question in questions]
+        following = section.find_next_sibling("section")
+        assert isinstance(following, Tag)
+        assert following["id"] in ("exercises", "references")
+
+
+def test_every_chapter_of_the_lecture_has_questions(root: Path) -> None:
+    asked = yaml.safe_load((root / "book" / "quiz.yml").read_text(encoding="utf-8"))
+    chapters = {chapter.name for chapter in common.chapters(root)}
+    assert set(asked) <= chapters
+    assert {name for name in chapters if not name.startswith("10")} <= set(asked)
+    for name, questions in asked.items():
+        for question in questions:
+            assert set(question) == {"ask", "choices", "right", "because"}, name
+            assert 1 <= question["right"] <= len(question["choices"])
+            assert len(set(question["choices"])) == len(question["choices"]) >= 3

@@ -1,0 +1,377 @@
+"""Grading: right and wrong answers, cheats, interruptions, and the same points on Gradescope."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from handed_in import MASTERS, earned, right_by_rank, solutions, write_notebook, wrong_by_rank
+
+from assignments import grading
+from assignments.grading import Submission, found_in, grade, packages, seeds
+from assignments.master import Master
+from assignments.packages import write_gradescope
+from assignments.sandbox import Sandbox
+
+FULL = os.environ.get("FULL") == "1"
+FIRST = MASTERS["hw1"]
+TOUCHED = "occupancy"
+DEFINITION = "def occupancy(transitions, initial, discount, policy):\n"
+
+
+def points(master: Master) -> dict[str, float]:
+    """All points that there are, by function."""
+    return {
+        check.name: sum(
+            question.points / len(question.checks)
+            for question, each in master.checks
+            if each.name == check.name
+        )
+        for _, check in master.checks
+    }
+
+
+def graded(folder: Path, **options: object) -> dict[str, list[grading.Part]]:
+    """What the submissions of a folder come to."""
+    return grade(folder / "in", folder / "grades.csv", quiet=True, **options)  # type: ignore[arg-type]
+
+
+def test_right_answers_have_all_points_wrong_ones_none(master: Master, tmp_path: Path) -> None:
+    everything = wrong_by_rank(master) | right_by_rank(master)
+    everything |= {"blank": [], "solution": list(solutions(master).values())}
+    for name, cells in everything.items():
+        write_notebook(tmp_path / "in" / f"{name}.ipynb", master, cells)
+    results = graded(tmp_path)
+    assert len(results) == len(everything)
+    for name, parts in results.items():
+        if name.startswith(("right", "solution")):
+            assert earned(parts) == points(master), [part.said for part in parts]
+        else:
+            assert sum(earned(parts).values()) == 0.0, (name, earned(parts))
+    assert {part.error for part in results["blank"]} == {"not attempted"}
+    for part in results["wrong-0"]:
+        (first, entry), *_ = master.answers["WRONG"][part.function].items()
+        assert (part.error, part.said) == (first, entry[0])
+    rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))
+    assert {row["student"] for row in rows} == set(everything)
+    (row,) = (row for row in rows if row["student"] == "solution")
+    assert float(row["total"]) == sum(points(master).values())
+    summary = (tmp_path / "grades" / "summary.md").read_text()
+    assert all(part.error in summary for part in results["wrong-0"])
+
+
+def test_an_error_costs_its_own_question(tmp_path: Path) -> None:
+    for name in (own := solutions(FIRST)):
+        wrong = FIRST.wrong_source(name, next(iter(FIRST.answers["WRONG"][name])))
+        write_notebook(tmp_path / "in" / f"{name}.ipynb", FIRST, [*own.values(), wrong])
+    for name, parts in graded(tmp_path).items():
+        assert earned(parts) == points(FIRST) | {name: 0.0}
+
+
+# ---- cheats
+
+CHEATS = {
+    "loops": "    while True:\n        pass",
+    "loops in the notebook": "    return LOOP\n\nLOOP = [0 for _ in iter(int, 1)]",
+    "catches everything": (
+        "    import signal, time\n"
+        "    for number in range(1, 32):\n"
+        "        try:\n"
+        "            signal.signal(number, signal.SIG_IGN)\n"
+        "        except (OSError, ValueError):\n"
+        "            pass\n"
+        "    while True:\n"
+        "        try:\n"
+        "            time.sleep(1)\n"
+        "        except BaseException:\n"
+        "            pass"
+    ),
+    "exits": "    import os\n    os._exit(0)",
+    "exits politely": "    raise SystemExit(0)",
+    "kills its parent": (
+        "    import os, signal\n"
+        "    os.kill(os.getppid(), signal.SIGKILL)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    os._exit(0)"
+    ),
+    "prints a gigabyte": "    for _ in range(1024):\n        print('x' * (1 << 20))\n" + "{right}",
+    "returns a gigabyte": "    return np.zeros(1 << 27)",
+    "takes all memory": "    return len(bytearray(1 << 36))",
+    "forks": "    import os\n    os.fork()\n{right}",
+    "forks for ever": "    import os\n    while True:\n        os.fork()",
+    "leaves a thread": (
+        "    import threading, time\n"
+        "    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n{right}"
+    ),
+    "leaves a process": (
+        "    import subprocess, sys\n    subprocess.Popen(['sleep', '600'])\n{right}"
+    ),
+    "always equal": (
+        "    class Equal:\n"
+        "        __eq__ = lambda self, other: True\n"
+        "        __ne__ = lambda self, other: False\n"
+        "        shape = policy.shape\n"
+        "    return Equal()"
+    ),
+    "always equal array": (
+        "    class Equal(np.ndarray):\n"
+        "        __eq__ = lambda self, other: True\n"
+        "        __sub__ = lambda self, other: 0 * policy\n"
+        "        tolist = lambda self: {}\n"
+        "    return policy.view(Equal)"
+    ),
+    "overwrites numpy": (
+        "    for name in ('isclose', 'allclose', 'array_equal', 'all'):\n"
+        "        setattr(np, name, lambda *a, **k: True)\n"
+        "    return policy"
+    ),
+    "patches the reporter": (
+        "    import json, os, sys\n"
+        "    checks = sys.modules.get('checks')\n"
+        "    for name in ('fault', 'difference', 'array_difference'):\n"
+        "        setattr(checks, name, lambda *a, **k: '')\n"
+        "    checks.same = lambda *a, **k: True\n"
+        "    checks.outcome = lambda call: {{'result': 'right', 'said': ''}}\n"
+        '    json.dumps = lambda *a, **k: \'{{"end": ""}}\'\n'
+        "    return policy"
+    ),
+    "writes its own report": (
+        "    import os\n"
+        "    for handle in range(3, 64):\n"
+        "        try:\n"
+        '            os.write(handle, b\'{{"result": {{}}}}\\n\' * 3 + b\'{{"end": ""}}\\n\')\n'
+        "        except OSError:\n"
+        "            pass\n"
+        "    os._exit(0)"
+    ),
+    "reads processes": (
+        "    import glob\n"
+        "    found = b''\n"
+        "    for name in glob.glob('/proc/[0-9]*/*'):\n"
+        "        if name.endswith(('environ', 'cmdline', 'mem', 'maps')):\n"
+        "            try:\n"
+        "                found += open(name, 'rb').read(1 << 20)\n"
+        "            except OSError:\n"
+        "                pass\n"
+        "    assert b'SECRET-IN-A-NAME' in found\n{right}"
+    ),
+    "reads files": (
+        "    import pathlib\n"
+        "    found = [p for p in pathlib.Path('/').rglob('*')\n"
+        "             if p.name in ('answers.py', 'hw1.ipynb', 'secret', 'grades.csv')]\n"
+        "    assert found\n{right}"
+    ),
+    "deletes files": (
+        "    import pathlib, shutil\n"
+        "    place = pathlib.Path(PLACE)\n"
+        "    deleted = place.exists()\n"
+        "    shutil.rmtree('/', ignore_errors=True)\n"
+        "    shutil.rmtree(place, ignore_errors=True)\n"
+        "    assert deleted and not place.exists()\n{right}"
+    ),
+    "uses the network": (
+        "    import socket\n    socket.create_connection(('127.0.0.1', PORT), 2)\n{right}"
+    ),
+    "uses the book's package": "    from irl_lib import planning\n{right}",
+}
+SOLVED = (
+    FIRST.solution_of(TOUCHED).partition('policy."""\n')[2]
+    or FIRST.solution_of(TOUCHED).partition('(S, A)."""\n')[2]
+)
+ALONE = ("loops", "exits", "forks", "always equal", "leaves a process", "prints a gigabyte")
+
+
+def cheat(text: str, place: Path, port: int) -> str:
+    """The cell of a cheat; where it says so it goes on with the right answer."""
+    body = text.replace("{right}", SOLVED).replace("{{", "{").replace("}}", "}")
+    body = body.replace("PLACE", repr(str(place))).replace("PORT", str(port))
+    return f"import numpy as np\n\n{DEFINITION}{body}"
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less patience than with students."""
+    monkeypatch.setattr(grading, "SECONDS", 6.0)
+    monkeypatch.setattr(grading, "SECONDS_IN_ALL", 30.0)
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_cheat_costs_what_it_touched_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET-IN-A-NAME", "1")
+    place = tmp_path / "precious"
+    place.mkdir()
+    (place / "file").write_text("kept")
+    own = solutions(FIRST)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for number, (name, text) in enumerate(CHEATS.items()):
+            cells = [*own.values(), cheat(text, place, server.getsockname()[1])]
+            write_notebook(tmp_path / "in" / f"{number:02d} {name}.ipynb", FIRST, cells)
+        for number in (0, 50, 99):
+            write_notebook(tmp_path / "in" / f"{number:02d}-honest.ipynb", FIRST, [*own.values()])
+        before = processes()
+        results = graded(tmp_path)
+    most = points(FIRST)
+    for name, parts in results.items():
+        if name.endswith("honest"):
+            assert earned(parts) == most
+        else:
+            assert earned(parts) == most | {TOUCHED: 0.0}, (name, [part.said for part in parts])
+    assert (place / "file").read_text() == "kept"
+    assert processes() - before == set()
+
+
+def processes() -> set[str]:
+    """The processes that this one has started, by number."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    return set(children.read_text().split())
+
+
+@pytest.mark.usefixtures("hurry")
+def test_without_namespaces_it_costs_the_same(tmp_path: Path) -> None:
+    own = solutions(FIRST)
+    with Sandbox(packages(FIRST), apart=False) as box:
+        for name in ("honest", *ALONE):
+            cells = [*own.values()]
+            cells += [] if name == "honest" else [cheat(CHEATS[name], tmp_path, 1)]
+            write_notebook(tmp_path / f"{name}.ipynb", FIRST, cells)
+            parts = grading.graded(FIRST, Submission(name, tmp_path / f"{name}.ipynb"), box, "x")
+            lost = {} if name == "honest" else {TOUCHED: 0.0}
+            assert earned(parts) == points(FIRST) | lost, name
+
+
+def test_a_submission_has_a_time_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grading, "SECONDS", 3.0)
+    monkeypatch.setattr(grading, "SECONDS_IN_ALL", 3.0)
+    cells = [*solutions(FIRST).values(), cheat(CHEATS["loops"], tmp_path, 1)]
+    write_notebook(tmp_path / "in" / "slow.ipynb", FIRST, cells)
+    (parts,) = graded(tmp_path).values()
+    assert sum(earned(parts).values()) == 0.0
+    assert "takes more than 3 s" in parts[0].said
+    assert "used up" in parts[1].said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"cells": [{"cell_type": "code"}]}',
+        '{"cells": [{"cell_type": "code", "source": 7}]}',
+        '{"cells": 3}',
+        "\x00\x01",
+    ],
+)
+def test_what_is_no_notebook_has_no_points(text: str, tmp_path: Path) -> None:
+    write_notebook(tmp_path / "in" / "good.ipynb", FIRST, [*solutions(FIRST).values()])
+    (tmp_path / "in" / "bad.ipynb").write_text(text)
+    results = graded(tmp_path)
+    assert sum(earned(results["bad"]).values()) == 0.0
+    assert earned(results["good"]) == points(FIRST)
+
+
+# ---- many
+
+
+def test_each_student_has_an_instance_and_keeps_it() -> None:
+    check = FIRST.checks[0][1]
+    one, again, other = (seeds("s", name, check, 0) for name in ("ann", "ann", "bob"))
+    assert one == again
+    assert check.drawn(one) != check.drawn(other)
+    assert seeds("t", "ann", check, 0) != one
+
+
+def test_it_goes_on_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abcd":
+        write_notebook(tmp_path / "in" / f"{name}.ipynb", FIRST, [])
+    done: list[str] = []
+    whole = grading.graded
+
+    def interrupted(master: Master, submission: Submission, *rest: object) -> object:
+        if len(done) == 2 and submission.student not in done:
+            raise KeyboardInterrupt
+        done.append(submission.student)
+        return whole(master, submission, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(grading, "graded", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        graded(tmp_path, jobs=1)
+    assert not (tmp_path / "grades.csv").exists()
+    first = list(done)
+    monkeypatch.setattr(grading, "graded", whole)
+    again: list[str] = []
+    monkeypatch.setattr(
+        grading, "graded", lambda m, s, *rest: again.append(s.student) or whole(m, s, *rest)
+    )
+    assert sorted(graded(tmp_path)) == list("abcd")
+    assert sorted(first + again) == list("abcd")
+    write_notebook(tmp_path / "in" / "a.ipynb", FIRST, [*solutions(FIRST).values()])
+    again.clear()
+    assert sum(earned(graded(tmp_path)["a"]).values()) == sum(points(FIRST).values())
+    assert again == ["a"]
+
+
+def test_two_notebooks_of_a_student_are_refused(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "ann.ipynb", FIRST, [])
+    write_notebook(tmp_path / "ann" / "x.ipynb", FIRST, [])
+    write_notebook(tmp_path / "ann" / "y.ipynb", FIRST, [])
+    with pytest.raises(ValueError, match="more than one notebook of ann"):
+        found_in(tmp_path)
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "assignments", "grade", str(tmp_path), "--out", "x.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no notebook in" in done.stderr
+
+
+# ---- Gradescope
+
+
+def handed_in(master: Master) -> dict[str, list[str]]:
+    """The submissions that both graders get."""
+    everything = {"blank": []} | wrong_by_rank(master) | right_by_rank(master)
+    chosen = everything if FULL else ("wrong-0", "right-0") if master is FIRST else ("right-0",)
+    return {name: everything[name] for name in chosen}
+
+
+def test_gradescope_gives_the_same_points(master: Master, tmp_path: Path) -> None:
+    (package,) = (p for p in write_gradescope(tmp_path, "key") if p.name.startswith(master.name))
+    base = tmp_path / "autograder"
+    with zipfile.ZipFile(package) as held:
+        held.extractall(base / "source")
+    (tmp_path / "key").write_text("key")
+    for name, cells in handed_in(master).items():
+        write_notebook(tmp_path / "in" / f"{name}.ipynb", master, cells)
+    here = graded(tmp_path, secret=tmp_path / "key")
+    for name, cells in handed_in(master).items():
+        write_notebook(base / "submission" / "work.ipynb", master, cells)
+        users = {"users": [{"email": name}]}
+        (base / "submission_metadata.json").write_text(json.dumps(users))
+        environment = {**os.environ, "AUTOGRADER": str(base), "PYTHON": sys.executable}
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            ["bash", base / "source" / "run_autograder"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        there = json.loads((base / "results" / "results.json").read_text())
+        assert [test["score"] for test in there["tests"]] == pytest.approx(
+            [part.earned for part in here[name]], abs=0.01
+        )
+        said = [part.said or "right" for part in here[name]]
+        assert [test["output"] for test in there["tests"]] == said
+    assert (base / "source").stat().st_mode & 0o077 == 0
