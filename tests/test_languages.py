@@ -213,3 +213,17 @@ def test_bad_input_is_refused() -> None:
         language.texts([2], [0])
     with pytest.raises(ValueError, match="chances sums to"):
         replace(language, chances=language.chances / 2)
+
+
+def test_texts_for_a_model_are_writable_and_not_the_languages_own() -> None:
+    language = worlds.variable_memory()
+    given = []
+
+    def logits_of(texts: np.ndarray) -> np.ndarray:
+        given.append(texts)
+        return np.zeros((len(texts), len(language.vocabulary)))
+
+    language.log_chances(logits_of)
+    assert len(given) == len(language.choices)
+    assert all(texts.flags.writeable for texts in given)
+    assert not np.shares_memory(given[0], language.prompts)

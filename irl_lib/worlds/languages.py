@@ -165,7 +165,8 @@ class Language:
         given = check_numbers("temperatures", temperatures)
         if given.ndim != 1 or not given.size or not (given > 0.0).all():
             raise ValueError(f"temperatures is {temperatures!r}; expected a list of numbers > 0")
-        texts, total = self.prompts[:, None], np.zeros((len(given), len(self.prompts), 1))
+        texts = self.prompts[:, None].copy()  # for models that want to write, or say so
+        total = np.zeros((len(given), len(self.prompts), 1))
         for tokens in self.choices:
             logits = as_array("logits_of(texts)", logits_of(texts))
             check_array("logits_of(texts)", logits, (len(texts), len(self.vocabulary)))
