@@ -23,7 +23,8 @@ KINDS = {  # where each kind of thing is on a page, and where in it its number
     "equation": ("div.math[id]", ".eqno"),
     "figure": ("figure[id]", ".caption-number"),
     "exercise": ("div.exercise[id]", ".caption-number"),
-    "theorem": ("div.proof[id]", ".caption-number"),
+    "theorem": ("div.proof.theorem[id]", ".caption-number"),
+    "algorithm": ("div.proof.algorithm[id]", ".caption-number"),
 }
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
 TAG = re.compile(r"\\tag\{([\d.]+)\}")
@@ -60,7 +61,7 @@ def numbered(page: str, tree: BeautifulSoup) -> Iterator[Numbered]:
         for tag in tree.select(f"article {place}"):
             shown = tag.select_one(number)
             found = NUMBER.search(shown.get_text()) if shown else None
-            if found and not (kind == "theorem" and "admonition" not in tag["class"]):
+            if found:
                 yield Numbered(page, str(tag["id"]), kind, found[0])
 
 
