@@ -53,8 +53,10 @@ def test_right_answers_have_all_points_wrong_ones_none(master: Master, tmp_path:
     for name, parts in results.items():
         if name.startswith(("right", "solution")):
             assert earned(parts) == points(master), [part.said for part in parts]
-        else:
-            assert sum(earned(parts).values()) == 0.0, (name, earned(parts))
+        else:  # a part may be asked twice, in cases of which a wrong answer gets one right
+            full = points(master)
+            assert all(got < full[part] for part, got in earned(parts).items()), (name, parts)
+    assert sum(earned(results["blank"]).values()) == 0.0
     assert {part.error for part in results["blank"]} == {"not attempted"}
     for part in results["wrong-0"]:
         (first, entry), *_ = master.answers["WRONG"][part.function].items()
