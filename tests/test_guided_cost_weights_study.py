@@ -57,5 +57,4 @@ def test_a_short_run_is_repeatable_and_keeps_what_it_says(monkeypatch: pytest.Mo
     nobody = study.run_cell("maze", "nobody", 1)
     assert nobody["batch"] == 3 * guided_cost.EPISODES + 20
     assert np.all(np.array(nobody["effective"]) <= nobody["batch"])
-    assert nobody["returns"][0] == recent["returns"][0]  # before anything is learned
     assert nobody["effective"][0] != recent["effective"][0]  # from other demonstrations
