@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,18 @@ def wrong_by_rank(master: Master) -> dict[str, list[str]]:
     most = max(len(each) for each in names.values())
     return {
         f"wrong-{rank}": [
-            master.wrong_source(name, each[rank % len(each)]) for name, each in names.items()
+            without(master.wrong_source(name, each[rank % len(each)]), set(names) - {name})
+            for name, each in names.items()
         ]
         for rank in range(most)
     }
+
+
+def without(text: str, others: set[str]) -> str:
+    """A cell without some of its functions: the right ones that a wrong one has beside it."""
+    tree = ast.parse(text)
+    tree.body = [each for each in tree.body if getattr(each, "name", None) not in others]
+    return ast.unparse(tree)
 
 
 def right_by_rank(master: Master) -> dict[str, list[str]]:

@@ -44,9 +44,6 @@ def graded(folder: Path, **options: object) -> dict[str, list[grading.Part]]:
 
 
 def test_right_answers_have_all_points_wrong_ones_none(master: Master, tmp_path: Path) -> None:
-    # In assignments 3 and 4 functions share cells, so that a wrong one brings the right other one
-    # along, and are asked twice; there `test_its_answers_are_told_apart` asks each by itself.
-    apart = master.name in ("hw1", "hw2")
     everything = wrong_by_rank(master) | right_by_rank(master)
     everything |= {"blank": [], "solution": list(solutions(master).values())}
     for name, cells in everything.items():
@@ -56,11 +53,10 @@ def test_right_answers_have_all_points_wrong_ones_none(master: Master, tmp_path:
     for name, parts in results.items():
         if name.startswith(("right", "solution")):
             assert earned(parts) == points(master), [part.said for part in parts]
-        elif apart:
+        else:
             assert sum(earned(parts).values()) == 0.0, (name, earned(parts))
-    assert sum(earned(results["blank"]).values()) == 0.0
     assert {part.error for part in results["blank"]} == {"not attempted"}
-    for part in results["wrong-0"] if apart else []:
+    for part in results["wrong-0"]:
         (first, entry), *_ = master.answers["WRONG"][part.function].items()
         assert (part.error, part.said) == (first, entry[0])
     rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))

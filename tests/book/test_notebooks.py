@@ -25,8 +25,7 @@ MAX_CODE_LINES = 25
 MAX_IGNORED_SHARE = 0.15
 MAX_BYTES = 3_000_000
 MAX_HTML_BYTES = 500_000  # an animation's player, pictures included
-# A minute and a half on a quiet machine; the runs on record were made on one at half its usual speed.
-MAX_SECONDS = 150
+MAX_SECONDS = 90
 MAX_PEAK_MIB = 2048
 MIN_ALT = 40  # fewer characters cannot tell somebody what a figure shows
 LAST_SECTIONS = ("summary", "exercises", "references")
@@ -427,7 +426,7 @@ def test_an_ignored_cell_may_be_followed_by_a_check() -> None:
     [
         None,
         {"sha256": "other", "seconds": 3.0, "peak_mib": 100},
-        {"sha256": "this", "seconds": 150.0, "peak_mib": 100},
+        {"sha256": "this", "seconds": 90.0, "peak_mib": 100},
         {"sha256": "this", "seconds": 3.0, "peak_mib": 2048},
     ],
 )
