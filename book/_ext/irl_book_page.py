@@ -7,7 +7,7 @@ Every page goes through `polish` when its template is filled in, text to text:
 * Pictures are loaded when they come near, and have their size, so that nothing moves meanwhile.
 * MathJax typesets what comes near; pages without a formula do not load it.
 * What repeats in a page without being part of its text (the marks beside headings, the buttons that
-  copy code) is left out of the order of tabs.
+  copy code) is left out of the order of tabs; folded code is called what it says.
 * A description, for search engines and for those who share a link.
 
 After the build, style sheets lose the fonts of the icons, and the folder what no page loads.
@@ -156,6 +156,7 @@ def polish(page: str, files: Mapping[str, Path] | None = None) -> str:
     if 'class="math' not in page:
         page = FORMULA_SCRIPTS.sub("", page)
     page = page.replace('<a class="headerlink" ', '<a class="headerlink" tabindex="-1" ')
+    page = page.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     lazily = partial(picture, files=files or {})
     return ARTICLE.sub(lambda article: PICTURE.sub(lazily, article[0]), page)
 

@@ -56,6 +56,30 @@
     }
   }
 
+  /* ---- what is folded: one stop in each section, from which the arrow keys lead to the others */
+  function folds() {
+    const groups = new Map();
+    for (const each of all(".bd-article details > summary")) {
+      const section = each.closest(".bd-article > section > section");
+      groups.set(section, [...(groups.get(section) || []), each]);
+    }
+    for (const stops of groups.values()) {
+      const stop = (chosen) => stops.forEach((each) => (each.tabIndex = each === chosen ? 0 : -1));
+      for (const [i, each] of stops.entries()) {
+        each.classList.toggle("has-others", stops.length > 1);
+        each.addEventListener("focus", () => stop(each));
+        each.addEventListener("keydown", (event) => {
+          const way = { ArrowDown: stops.slice(i + 1), ArrowUp: stops.slice(0, i).reverse() };
+          const next = way[event.key]?.find((other) => other.checkVisibility({ visibilityProperty: true }));
+          if (!next) return;
+          event.preventDefault();
+          next.focus();
+        });
+      }
+      stop(stops[0]);
+    }
+  }
+
   /* ---- names and stops */
   function names() {
     for (const button of all(".copybtn")) button.tabIndex = -1;
@@ -173,6 +197,7 @@
   spy();
   paper();
   hovering();
+  folds();
   addEventListener("DOMContentLoaded", drawers);
   addEventListener("load", names);
 })();

@@ -37,19 +37,18 @@
     for (const entry of prepared) {
       let score = 0;
       let missing = 0;
+      /* One word of several in a title says little. */
+      const share = patterns.filter((pattern) => count(entry.head, pattern)).length / patterns.length;
       patterns.forEach((pattern, i) => {
         const inHead = count(entry.head, pattern);
         const inPlace = count(entry.place, pattern);
         const inBody = count(entry.body, pattern);
         if (!inHead && !inBody && !inPlace) missing += 1;
-        score += rare[i] * (4 * Math.min(inHead, 1) + (inPlace && !entry.anchor ? 3 : inPlace ? 0.7 : 0)
+        score += rare[i] * (4 * share ** 2 * Math.min(inHead, 1) + (share === 1 && !entry.anchor ? 3 : inPlace ? 0.7 : 0)
           + (2.2 * inBody) / (inBody + entry.length));
       });
       if (missing === patterns.length || (missing && patterns.length < 3)) continue;
-      if (patterns.length > 1) {
-        if (count(entry.head, phrase)) score *= 1.8;
-        else if (count(entry.body, phrase)) score *= 1.5;
-      }
+      if (patterns.length > 1 && count(entry.head + entry.body, phrase)) score *= 4;
       if (entry.head.trim() === terms.join(" ")) score *= 1.3;
       if (!pages[entry.page][0].startsWith("notebooks/")) score *= 0.15;
       if (/^(summary|exercises|references|check your understanding)$/i.test(entry.title)) score *= 0.35;
