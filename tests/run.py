@@ -103,15 +103,21 @@ PACKAGE = replace(
 )
 
 
+# All checks of a page by one of two processes, which opens it once.
+BROWSER = pytest_part(
+    "browser", "tests/book/test_browser.py", "-n2", "--dist=loadgroup", alone=True
+)
+
+
 def all_parts() -> list[Part]:
     """Every part, in the order in which they start."""
     return [
         Part("book", ["make", "--no-print-directory", "book", "FRESH=yes"], alone=True),
         PACKAGE,
+        BROWSER,
         pytest_part("sources", "tests/book", *(f"--ignore={path}" for path in RENDERED)),
         *chapter_parts(),
         pytest_part("assignments", "tests/assignments"),
-        pytest_part("browser", "tests/book/test_browser.py"),
         Part("types", [sys.executable, "-m", "mypy"]),
         pytest_part("pages", "tests/book/test_html.py"),
         pytest_part("doctests", "--doctest-modules", "irl_lib"),
