@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
@@ -30,6 +31,8 @@ from pypdf import PdfReader
 
 import irl_book_common as common
 import make_pdf
+from irl_lib import planning, worlds
+from irl_lib.mdp import MDP
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 EXECUTABLE = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -519,6 +522,141 @@ def test_a_reference_shows_what_it_leads_to(browser: Browser, site: Path, link: 
     page.keyboard.press("Escape")
     assert note.count() == 0
     page.close()
+
+
+# ---- figures that a reader moves
+
+
+def moved(site: Path, browser: Browser, model: str, settings: list[dict[str, Any]]) -> list[Any]:
+    """What a figure's model computes from each of some settings."""
+    page = patient(browser)
+    page.goto(f"{site.as_uri()}/{CHAPTER}.html", wait_until="load")
+    found = page.evaluate(
+        "([model, settings]) => settings.map(each => irlPlay[model](each))", [model, settings]
+    )
+    page.close()
+    return list(found)
+
+
+def test_the_painted_grid_is_planned_as_the_package_plans(browser: Browser, site: Path) -> None:
+    cells = np.random.default_rng(0).choice([0.0, 1.0, -1.0], 64, p=[0.8, 0.1, 0.1])
+    kinds = [(0.05, 0.96, 0.0), (0.2, 0.9, 0.3), (1.0, 0.5, 0.6), (0.0, 0.9, 0.2)]
+    keys = ("temperature", "discount", "slip")
+    asked = [
+        {"size": 8, "cells": cells.tolist(), **dict(zip(keys, kind, strict=True))} for kind in kinds
+    ]
+    found = moved(site, browser, "paint", asked)
+    for (temperature, discount, slip), got in zip(kinds, found, strict=True):
+        mdp = worlds.gridworld(8, slip=slip, discount=discount).mdp
+        reward = np.repeat(cells[:, None], 4, axis=1)
+        plan = (
+            planning.soft_value_iteration(mdp, reward, temperature)
+            if temperature
+            else planning.value_iteration(mdp, reward)
+        )
+        np.testing.assert_allclose(got["v"], plan.v, rtol=1e-9, atol=1e-9)
+        if temperature:  # the hard maximum has several policies
+            visits = planning.occupancy(mdp, plan.policy).sum(axis=1)
+            np.testing.assert_allclose(got["visits"], visits, rtol=1e-9, atol=1e-9)
+        else:
+            worth = planning.policy_value(mdp, np.array(got["policy"]), reward)
+            np.testing.assert_allclose(worth, plan.v, rtol=1e-9, atol=1e-9)
+
+
+def test_the_moved_gamble_is_the_packages(browser: Browser, site: Path) -> None:
+    kinds = [(0.5, 2.0, 4.0, 1.0), (0.1, 6.0, 0.5, 0.5), (0.9, 0.0, 6.0, 4.0)]
+    keys = ("chance", "win", "lose", "temperature")
+    asked = [dict(zip(keys, kind, strict=True)) for kind in kinds]
+    found = moved(site, browser, "gamble", asked)
+    for (chance, win, lose, temperature), got in zip(kinds, found, strict=True):
+        bet = worlds.gamble(win=win, lose=-lose, chance=chance)
+        reward = bet.reward / temperature
+        plans = planning.trajectory_posterior, planning.soft_value_iteration
+        posterior, causal = (plan(bet.mdp, reward).policy[0, 0, 1] for plan in plans)
+        np.testing.assert_allclose([got["posterior"], got["causal"]], [posterior, causal], 1e-9)
+        won, lost = chance * np.exp(win / temperature), (1 - chance) * np.exp(-lose / temperature)
+        np.testing.assert_allclose(got["lucky"], won / (won + lost), rtol=1e-9)
+
+
+def test_the_moved_copy_pays_as_the_package_says(browser: Browser, site: Path) -> None:
+    kinds = [(0.01, 0.0), (0.1, 0.3), (0.002, 1.0)]
+    asked = [{"error": error, "back": back, "longest": 60} for error, back in kinds]
+    for (error, back), got in zip(kinds, moved(site, browser, "ditch", asked), strict=True):
+        chain = np.array([[[1 - error, error]], [[back, 1 - back]]])
+        mdp = MDP(chain, [1.0, 0.0], horizon=60)
+        value = planning.policy_value(mdp, np.ones((2, 1)), np.array([[0.0], [1.0]]))
+        np.testing.assert_allclose(got["costs"], value[::-1, 0], rtol=1e-9, atol=1e-12)
+
+
+def test_the_moved_discriminator_rewards_as_the_package_does(browser: Browser, site: Path) -> None:
+    kinds = [(x, *two) for x in (-2.0, 0.0, 0.75) for two in product((True, False), repeat=2)]
+    keys = ("logit", "survival", "treated")
+    asked = [dict(zip(keys, kind, strict=True)) for kind in kinds]
+    alive = np.repeat(np.arange(8)[:, None] < 7, 2, axis=1).astype(float)
+    start, wanted = np.eye(8)[3], 1 - 0.3 * np.abs(np.arange(8) - 3)[:, None]
+
+    def lasts(p: Any, policy: Any) -> float:
+        return float(planning.occupancy(MDP(p, start, 1.0, 200), policy)[:7].sum())
+
+    for (logit, survival, treated), got in zip(
+        kinds, moved(site, browser, "sign", asked), strict=True
+    ):
+        p = np.zeros((8, 2, 8))
+        for s in range(7):
+            left = s - 1 if s else (7 if survival else 0)
+            p[s, 0, [left, s + 1]] += [0.9, 0.1]
+            p[s, 1, [left, s + 1]] += [0.1, 0.9]
+        p[7, :, 7] = 1.0
+        land = MDP(p, start, 0.99)
+        chance = 1 / (1 + np.exp(-logit))
+        pays = [np.log(chance), -np.log(1 - chance), logit, -logit * np.exp(logit)]
+        np.testing.assert_allclose(list(got["pays"].values()), pays, rtol=1e-9, atol=1e-12)
+        for pay, length in zip(pays, got["lengths"].values(), strict=True):
+            nothing = treated or abs(pay) < 1e-12  # all policies are as good: the uniform one
+            policy = np.full((8, 2), 0.5)
+            if not nothing:
+                policy = planning.value_iteration(land, pay * alive).policy
+            np.testing.assert_allclose(length, lasts(p, policy), rtol=1e-9)
+        expert = planning.soft_value_iteration(
+            land, alive * wanted if survival else -alive, temperature=0.5
+        )
+        np.testing.assert_allclose(got["expert"], lasts(p, expert.policy), rtol=1e-9)
+
+
+MOVED_BY = {"range": "ArrowRight", "checkbox": " ", None: "ArrowLeft"}
+
+
+def test_a_figure_is_moved_by_keyboard_and_says_what_it_shows(browser: Browser, site: Path) -> None:
+    page = patient(browser, viewport=PHONE)
+    page.goto(f"{site.as_uri()}/{CHAPTER}.html", wait_until="load")
+    page.evaluate(READY)
+    for box in page.locator("[data-play]").all():
+        assert box.locator("svg").count() == 0  # first the question
+        box.locator("summary").focus()
+        page.keyboard.press("Enter")
+        said = box.locator("[aria-live]")
+        before = said.inner_text()
+        for control in box.locator("input, [role=application]").all():
+            control.focus()
+            page.keyboard.press(MOVED_BY[control.get_attribute("type")])
+            assert said.inner_text() != before, control.evaluate("e => e.outerHTML.slice(0, 200)")
+            before = said.inner_text()
+        if box.get_attribute("data-play") == "paint":
+            box.locator("[role=application]").focus()
+            page.keyboard.press(" ")
+            assert "pays 1" in said.inner_text()
+            box.locator("[data-cell='0']").click()
+            assert "Cell (0, 0) pays 1" in said.inner_text()
+    assert wide_elements(page) == []
+    assert violations(page) == []
+    page.close()
+
+
+def test_what_moves_weighs_little_and_only_where_it_is(site: Path) -> None:
+    assert (site / "_static" / "irl-play.js").stat().st_size < 40_000
+    for path in sorted(site.rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        assert ("irl-play.js" in text) == ('data-play="' in text), path.name
 
 
 # ---- on paper

@@ -1,0 +1,292 @@
+/* Figures that a reader moves.  Each has a model, which computes from the settings and touches no page, and a picture of it.
+   The browser tests compare what the models compute with irl_lib. */
+"use strict";
+(() => {
+  /* ---- Markov decision processes: steps[s][a] is a list of [next state, probability] */
+  const sum = (numbers) => numbers.reduce((total, x) => total + x, 0);
+  const range = (n) => [...Array(n).keys()];
+
+  /* The (soft) optimum for rewards of states and actions; temperature 0 is the hard maximum, shared by all that attain it. */
+  function plan(steps, reward, discount, temperature) {
+    let v = steps.map(() => 0);
+    let q;
+    for (let round = 0, change = 1; round < 20000 && change > 1e-13 * (1 + Math.max(...v.map(Math.abs))); round++) {
+      q = steps.map((actions, s) => actions.map((ends, a) => reward[s][a] + discount * sum(ends.map(([t, p]) => p * v[t]))));
+      const next = q.map((row) => {
+        const top = Math.max(...row);
+        return temperature ? top + temperature * Math.log(sum(row.map((x) => Math.exp((x - top) / temperature)))) : top;
+      });
+      change = Math.max(...next.map((x, s) => Math.abs(x - v[s])));
+      v = next;
+    }
+    const policy = q.map((row, s) => {
+      const weights = row.map((x) => (temperature ? Math.exp((x - v[s]) / temperature) : Number(x > v[s] - 1e-9)));
+      return weights.map((x) => x / sum(weights));
+    });
+    return { v, policy };
+  }
+
+  /* Where a policy is after one more step. */
+  function flow(steps, policy, at) {
+    const next = at.map(() => 0);
+    steps.forEach((actions, s) => actions.forEach((ends, a) =>
+      ends.forEach(([t, p]) => (next[t] += at[s] * policy[s][a] * p))));
+    return next;
+  }
+
+  const models = {
+    /* Rewards of the cells of a grid -> values and expected discounted visits. */
+    paint({ size, cells, temperature, discount, slip }) {
+      const at = (x, y) => Math.min(size - 1, Math.max(0, y)) * size + Math.min(size - 1, Math.max(0, x));
+      const steps = range(size * size).map((s) => {
+        const x = s % size;
+        const y = (s - x) / size;
+        const landed = [[1, 0], [0, 1], [-1, 0], [0, -1]].map(([dx, dy]) => at(x + dx, y + dy));
+        return landed.map((t) => [[t, 1 - slip], ...landed.map((u) => [u, slip / 4])]);
+      });
+      const { v, policy } = plan(steps, cells.map((r) => [r, r, r, r]), discount, temperature);
+      let now = cells.map(() => 1 / cells.length);
+      const visits = cells.map(() => 0);
+      for (let weight = 1; weight > 1e-14; weight *= discount) {
+        now.forEach((p, s) => (visits[s] += weight * p));
+        now = flow(steps, policy, now);
+      }
+      return { v, policy, visits };
+    },
+
+    /* A safe action that pays nothing, and a bet: the chance of betting, by the posterior and by the causal policy. */
+    gamble({ chance, win, lose, temperature }) {
+      const sure = (advantage) => 1 / (1 + Math.exp(-advantage));
+      const [a, b] = [win / temperature, -lose / temperature];
+      return {
+        posterior: sure(Math.log(chance * Math.exp(a) + (1 - chance) * Math.exp(b))),
+        causal: sure(chance * a + (1 - chance) * b),
+        lucky: (chance * Math.exp(a)) / (chance * Math.exp(a) + (1 - chance) * Math.exp(b)),
+      };
+    },
+
+    /* Expected cost of T = 0, 1, ... steps of a copy that leaves the road by mistake and finds back by chance. */
+    ditch({ error, back, longest }) {
+      const costs = [0];
+      let lost = 0;
+      for (let t = 0; t < longest; t++) {
+        costs.push(costs[t] + lost);
+        lost = (1 - lost) * error + lost * (1 - back);
+      }
+      return { costs };
+    },
+
+    /* Steps of an episode, cut after 200, of the best policy for a discriminator with the same logit everywhere. */
+    sign({ logit, survival, treated }) {
+      const end = 7;
+      const steps = range(8).map((s) => {
+        if (s === end) return [[[end, 1]], [[end, 1]]];
+        const left = s > 0 ? s - 1 : survival ? end : 0;
+        return [[[left, 0.9], [s + 1, 0.1]], [[left, 0.1], [s + 1, 0.9]]];
+      });
+      const softplus = Math.log1p(Math.exp(logit));
+      const pays = { "log D": logit - softplus, "−log(1−D)": softplus, logit, FAIRL: -logit * Math.exp(logit) };
+      const lasts = (pay, temperature) => {
+        const { policy } = plan(steps, range(8).map((s) => Array(2).fill(pay(s))), 0.99, temperature);
+        let now = range(8).map((s) => Number(s === 3));
+        let length = 0;
+        for (let t = 0; t < 200; t++) {
+          length += 1 - now[end];
+          now = flow(steps, policy, now);
+        }
+        return length;
+      };
+      const lengths = {};
+      for (const [name, pay] of Object.entries(pays)) lengths[name] = lasts((s) => (s === end && !treated ? 0 : pay), 0);
+      const wanted = (s) => (survival ? 1 - 0.3 * Math.abs(s - 3) : -1);
+      return { pays, lengths, expert: lasts((s) => (s === end ? 0 : wanted(s)), 0.5) };
+    },
+  };
+
+  /* ---- drawing */
+  const make = (name, attributes = {}, text = "") => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.textContent = text;
+    return element;
+  };
+  const MAP = [[0, 34, 78], [88, 92, 110], [166, 157, 117], [254, 232, 56]];
+  const color = (share) => {
+    const place = Math.min(Math.max(share, 0), 1) * (MAP.length - 1);
+    const i = Math.min(Math.floor(place), MAP.length - 2);
+    return `rgb(${MAP[i].map((low, k) => Math.round(low + (place - i) * (MAP[i + 1][k] - low)))})`;
+  };
+  const percent = (x) => `${Math.round(100 * x)} %`;
+  const fixed = (x) => x.toFixed(2).replace("-", "\u2212");
+
+  /* Horizontal bars: [name, share of the width, what stands beside it]. */
+  function bars(svg, rows) {
+    svg.setAttribute("viewBox", `0 0 330 ${46 * rows.length}`);
+    svg.replaceChildren(...rows.flatMap(([name, share, said], i) => [
+      make("text", { x: 0, y: 46 * i + 14 }, name),
+      make("rect", { x: 0, y: 46 * i + 20, width: Math.max(1, 250 * share), height: 18, class: "bar" }),
+      make("text", { x: 6 + 250 * share, y: 46 * i + 34 }, said),
+    ]));
+  }
+
+  /* An arrow from a point. */
+  function arrow(x, y, dx, dy, color) {
+    const barb = (turn) => `${x + dx - 0.4 * (dx * 0.8 - turn * dy * 0.6)},${y + dy - 0.4 * (dy * 0.8 + turn * dx * 0.6)}`;
+    return make("path", { d: `M${x},${y}L${x + dx},${y + dy}M${barb(1)}L${x + dx},${y + dy}L${barb(-1)}`, stroke: color, class: "arrow" });
+  }
+
+  /* ---- figures: settings as sliders [least, most, step, value, label], and a function that draws and says what is seen */
+  const figures = {
+    gamble: {
+      sliders: {
+        chance: [0.02, 0.98, 0.02, 0.5, "chance of winning"], win: [0, 6, 0.5, 2, "wins"], lose: [0, 6, 0.5, 4, "or loses"],
+        temperature: [0.5, 4, 0.25, 1, "temperature"],
+      },
+      draw(settings, svg) {
+        const { posterior, causal, lucky } = models.gamble(settings);
+        const { chance, win, lose } = settings;
+        const mean = chance * win - (1 - chance) * lose;
+        bars(svg, [["the posterior bets", posterior, percent(posterior)], ["the causal policy bets", causal, percent(causal)],
+          ["a bet is won, as the posterior sees it", lucky, percent(lucky)]]);
+        return `The bet is worth ${fixed(mean)} in the mean. The posterior bets with ${percent(posterior)}, the causal policy with ${percent(causal)}.`;
+      },
+    },
+
+    ditch: {
+      sliders: {
+        error: [0.002, 0.1, 0.002, 0.01, "error on the road"], back: [0, 1, 0.02, 0, "way back found"], steps: [10, 500, 10, 200, "steps"],
+      },
+      draw({ error, back, steps }, svg) {
+        const { costs } = models.ditch({ error, back, longest: 500 });
+        const x = (t) => 36 + (290 * Math.log(t)) / Math.log(500);
+        const y = (cost) => 190 - (180 * Math.log(Math.max(cost, 0.01) / 0.01)) / Math.log(1e5);
+        const line = (cost, style) => make("path", { class: style, d: `M${range(499)
+          .map((i) => `${x(i + 2).toFixed(1)},${Math.max(5, y(cost(i + 2))).toFixed(1)}`).join("L")}` });
+        svg.setAttribute("viewBox", "0 0 335 225");
+        svg.replaceChildren(
+          make("rect", { x: 36, y: 5, width: 290, height: 185, class: "frame" }),
+          line((t) => error * t, "bound"), line((t) => (error * t * t) / 2, "bound"), line((t) => costs[t], "curve"),
+          make("circle", { cx: x(steps), cy: y(costs[steps]), r: 5, class: "mark" }),
+          ...[10, 100, 500].map((t) => make("text", { x: x(t) - 12, y: 207 }, t)), make("text", { x: 120, y: 222 }, "steps T"), make("text", { x: 42, y: 20 }, "cost"),
+          make("text", { x: x(150), y: y(error * 150) + 18 }, "εT"), make("text", { x: x(60) - 40, y: y(error * 1800) - 8 }, "½εT²"),
+          ...[0.01, 1, 100].map((c) => make("text", { x: 2, y: y(c) + 4 }, c)));
+        const slope = Math.log2(costs[steps] / costs[steps / 2]);
+        return `After ${steps} steps the copy has paid ${costs[steps].toPrecision(3)}; εT is ${(error * steps).toPrecision(3)} and ½εT² ${((error * steps * steps) / 2).toPrecision(3)} (dashed). Its cost grows there like T to the power ${slope.toFixed(2)}.`;
+      },
+    },
+
+    sign: {
+      sliders: { logit: [-2, 2, 0.25, 0, "logit, everywhere"] },
+      switches: { survival: ["a survival task (off: a goal task)", true], treated: ["the end treated as a state", false] },
+      draw(settings, svg) {
+        const { pays, lengths, expert } = models.sign(settings);
+        const rows = Object.keys(pays).map((name) =>
+          [`${name} pays ${fixed(pays[name])}`, lengths[name] / 200, `${lengths[name].toFixed(0)} steps`]);
+        bars(svg, [["the expert", expert / 200, `${expert.toFixed(0)} steps`], ...rows]);
+        return `Episodes last ${rows.map(([name, , said]) => `${said} where ${name.split(" pays")[0]} is paid`).join(", ")}; the expert’s last ${expert.toFixed(0)}.`;
+      },
+    },
+
+    paint: {
+      sliders: {
+        temperature: [0.05, 1, 0.05, 0.2, "temperature"], discount: [0.5, 0.96, 0.02, 0.9, "discount"], slip: [0, 0.6, 0.05, 0, "slip"],
+      },
+      switches: { hard: ["the hard maximum", false] },
+      start: { cells: range(64).map((s) => (s === 54 ? 1 : s === 28 || s === 36 ? -1 : 0)), here: 54 },
+      hint: "Arrow keys move on the grid; space, or a click, paints a cell +1, −1 or 0.",
+      draw(settings, svg) {
+        const { cells, here, hard } = settings;
+        const { v, policy, visits } = models.paint({ ...settings, size: 8, temperature: hard ? 0 : settings.temperature });
+        const most = Math.max(...visits);
+        svg.setAttribute("viewBox", "0 0 330 330");
+        svg.setAttribute("tabindex", "0");
+        svg.replaceChildren(...cells.flatMap((reward, s) => {
+          const [left, top] = [5 + 40 * (s % 8), 285 - 40 * Math.floor(s / 8)];
+          const pull = [policy[s][0] - policy[s][2], policy[s][3] - policy[s][1]].map((p) => 22 * p);
+          const light = visits[s] > 0.6 * most;
+          return [
+            make("rect", { x: left, y: top, width: 39, height: 39, fill: color(Math.sqrt(visits[s] / most)), "data-cell": s,
+              class: s === here ? "here" : "" }),
+            arrow(left + 20 - pull[0] / 2, top + 22 - pull[1] / 2, ...pull, light ? "#000" : "#fff"),
+            make("text", { x: left + 3, y: top + 14, fill: light ? "#000" : "#fff" }, reward ? (reward > 0 ? "+1" : "−1") : ""),
+          ];
+        }));
+        const total = sum(visits);
+        const [good, bad] = [1, -1].map((sign) => sum(visits.filter((_, s) => cells[s] === sign)) / total);
+        const value = sum(v) / v.length;
+        return `Cell (${here % 8}, ${Math.floor(here / 8)}) pays ${cells[here]}, and has ${percent(visits[here] / total)} of the visits. Cells of +1 have ${percent(good)}, those of −1 ${percent(bad)}. A start is worth ${fixed(value)} in the mean.`;
+      },
+      key(settings, key) {
+        const [x, y] = [settings.here % 8, Math.floor(settings.here / 8)];
+        const to = { ArrowRight: [x + 1, y], ArrowLeft: [x - 1, y], ArrowUp: [x, y + 1], ArrowDown: [x, y - 1] }[key];
+        if (to && Math.min(...to) >= 0 && Math.max(...to) < 8) settings.here = to[1] * 8 + to[0];
+        if (key === " " || key === "Enter") settings.cells[settings.here] = { 0: 1, 1: -1, "-1": 0 }[settings.cells[settings.here]];
+        return Boolean(to) || key === " " || key === "Enter";
+      },
+    },
+  };
+
+  function build(box) {
+    const figure = figures[box.dataset.play];
+    const settings = structuredClone(figure.start || {});
+    const svg = make("svg", { role: "img" });
+    const said = document.createElement("p");
+    said.setAttribute("aria-live", "polite");
+    svg.setAttribute("aria-label", box.getAttribute("aria-label"));
+    const update = () => (said.textContent = figure.draw(settings, svg));
+    const control = (name, text, input, read) => {
+      const label = document.createElement("label");
+      const shown = document.createElement("output");
+      const note = () => {
+        settings[name] = read(input);
+        shown.textContent = input.type === "range" ? ` ${settings[name]}` : "";
+      };
+      input.addEventListener("input", () => {
+        note();
+        update();
+      });
+      label.append(text, shown, input);
+      note();
+      return label;
+    };
+    const controls = document.createElement("div");
+    controls.className = "play-controls";
+    for (const [name, [min, max, step, value, text]] of Object.entries(figure.sliders)) {
+      const input = Object.assign(document.createElement("input"), { type: "range", min, max, step });
+      input.value = value;
+      controls.append(control(name, text, input, (each) => Number(each.value)));
+    }
+    for (const [name, [text, checked]] of Object.entries(figure.switches || {})) {
+      const input = Object.assign(document.createElement("input"), { type: "checkbox", checked });
+      controls.append(control(name, text, input, (each) => each.checked));
+    }
+    if (figure.key) {
+      svg.setAttribute("role", "application");
+      svg.addEventListener("keydown", (event) => {
+        if (figure.key(settings, event.key)) event.preventDefault();
+        update();
+      });
+      svg.addEventListener("click", (event) => {
+        const cell = event.target.closest("[data-cell]")?.dataset.cell;
+        if (cell === undefined) return;
+        settings.here = Number(cell);
+        figure.key(settings, " ");
+        update();
+      });
+      const hint = document.createElement("p");
+      hint.textContent = figure.hint;
+      controls.append(hint);
+    }
+    box.querySelector("details").append(controls, svg, said);
+    update();
+  }
+
+  /* The question is there, and the figure once it is unfolded. */
+  function place(box) {
+    box.querySelector("details").addEventListener("toggle", () => build(box), { once: true });
+    box.hidden = false;
+  }
+
+  window.irlPlay = models;
+  document.querySelectorAll("[data-play]").forEach(place);
+})();
