@@ -105,7 +105,8 @@ def difference(result, expected, rtol, atol, reveal=True):
         return array_difference(result, expected, rtol, atol, reveal)
     else:
         shown = f"; expected {expected!r}" if reveal else ""
-        return "" if result is expected or result == expected else f"is {result!r}{shown}"
+        alike = not isinstance(result, np.ndarray) and bool(result == expected)
+        return "" if alike else f"is {result!r}{shown}"
     for name, one, other in pairs:
         if said := difference(one, other, rtol, atol, reveal):
             return name + said

@@ -60,11 +60,10 @@ def place(entry: Entry) -> play_figure:
 def insert(app: Sphinx, doctree: nodes.document) -> None:
     """Put each of a chapter's figures behind the cell with the figure that it follows."""
     path = Path(app.srcdir) / FILE
-    chapter = entries(path).get(PurePosixPath(app.env.docname).name) if path.is_file() else None
-    if not chapter or not app.env.docname.startswith("notebooks/"):
+    if not path.is_file() or not app.env.docname.startswith("notebooks/"):
         return
-    app.env.note_dependency(str(FILE))
-    for entry in chapter:
+    app.env.note_dependency(str(FILE))  # whether or not it has a figure for this chapter today
+    for entry in entries(path).get(PurePosixPath(app.env.docname).name, []):
         named = [f for f in doctree.findall(nodes.figure) if entry["after"] in f["names"]]
         if not named:
             logger.warning("%s: there is no figure %s", FILE, entry["after"])

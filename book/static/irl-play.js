@@ -35,6 +35,39 @@
   }
 
   const models = {
+    /* Weights of two features, as an angle -> the best of eight policies, and the weights for which it stays the best. */
+    cone({ angle, discount }) {
+      const features = [[[0.2, 0.8], [0.9, -0.3]], [[-0.5, 0.4], [0.1, -0.9]], [[0.7, 0.5], [-0.8, -0.1]]];
+      const steps = range(3).map((s) => [[[s, 1]], [[(s + 1) % 3, 1]]]); // stay, or go on
+      const policies = range(8).map((code) => range(3).map((s) => (code >> s) & 1));
+      const means = policies.map((goes) => {
+        const mean = [0, 0];
+        let now = [1 / 3, 1 / 3, 1 / 3];
+        for (let weight = 1 - discount; weight > 1e-14; weight *= discount) {
+          now.forEach((p, s) => mean.forEach((_, k) => (mean[k] += weight * p * features[s][goes[s]][k])));
+          now = flow(steps, goes.map((go) => [1 - go, go]), now);
+        }
+        return mean;
+      });
+      const weights = [Math.cos((angle * Math.PI) / 180), Math.sin((angle * Math.PI) / 180)];
+      const worth = means.map((mean) => mean[0] * weights[0] + mean[1] * weights[1]);
+      const best = worth.indexOf(Math.max(...worth));
+      /* It stays the best until the weights are at a right angle to what it has more of than another. */
+      const turns = means.filter((_, i) => i !== best).map((mean) => {
+        const ahead = Math.atan2(means[best][1] - mean[1], means[best][0] - mean[0]) * (180 / Math.PI) - angle;
+        return ahead - 360 * Math.round(ahead / 360);
+      });
+      return { means, policies, best, from: angle - Math.min(...turns.map((t) => 90 - t)), to: angle + Math.min(...turns.map((t) => 90 + t)) };
+    },
+
+    /* Samples of T fair coins, weighted to be those of a coin that shows heads with probability `heads`. */
+    weights({ steps, heads }) {
+      const sampled = [0.5 ** steps];
+      for (let k = 1; k <= steps; k++) sampled.push((sampled[k - 1] * (steps - k + 1)) / k);
+      const weighted = sampled.map((p, k) => p * (2 * heads) ** k * (2 - 2 * heads) ** (steps - k));
+      return { sampled, weighted, share: (0.5 / (heads ** 2 + (1 - heads) ** 2)) ** steps };
+    },
+
     /* Rewards of the cells of a grid -> values and expected discounted visits. */
     paint({ size, cells, temperature, discount, slip }) {
       const at = (x, y) => Math.min(size - 1, Math.max(0, y)) * size + Math.min(size - 1, Math.max(0, x));
@@ -117,6 +150,7 @@
     return `rgb(${MAP[i].map((low, k) => Math.round(low + (place - i) * (MAP[i + 1][k] - low)))})`;
   };
   const percent = (x) => `${Math.round(100 * x)} %`;
+  const whole = (x) => String(Math.round(x)).replace("-", "\u2212");
   const fixed = (x) => x.toFixed(2).replace("-", "\u2212");
 
   /* Horizontal bars: [name, share of the width, what stands beside it]. */
@@ -131,7 +165,8 @@
 
   /* An arrow from a point. */
   function arrow(x, y, dx, dy, color) {
-    const barb = (turn) => `${x + dx - 0.4 * (dx * 0.8 - turn * dy * 0.6)},${y + dy - 0.4 * (dy * 0.8 + turn * dx * 0.6)}`;
+    const size = Math.min(0.4, 9 / Math.max(Math.hypot(dx, dy), 1e-9));
+    const barb = (turn) => `${x + dx - size * (dx * 0.8 - turn * dy * 0.6)},${y + dy - size * (dy * 0.8 + turn * dx * 0.6)}`;
     return make("path", { d: `M${x},${y}L${x + dx},${y + dy}M${barb(1)}L${x + dx},${y + dy}L${barb(-1)}`, stroke: color, class: "arrow" });
   }
 
@@ -172,6 +207,43 @@
           ...[0.01, 1, 100].map((c) => make("text", { x: 2, y: y(c) + 4 }, c)));
         const slope = Math.log2(costs[steps] / costs[steps / 2]);
         return `After ${steps} steps the copy has paid ${costs[steps].toPrecision(3)}; εT is ${(error * steps).toPrecision(3)} and ½εT² ${((error * steps * steps) / 2).toPrecision(3)} (dashed). Its cost grows there like T to the power ${slope.toFixed(2)}.`;
+      },
+    },
+
+    cone: {
+      sliders: { angle: [0, 355, 5, 30, "angle of the weights"], discount: [0.5, 0.95, 0.05, 0.8, "discount"] },
+      draw(settings, svg) {
+        const { means, policies, best, from, to } = models.cone(settings);
+        const point = ([x, y]) => [165 + 150 * x, 140 - 150 * y];
+        const at = (degrees, r) => [165 + r * Math.cos((degrees * Math.PI) / 180), 140 - r * Math.sin((degrees * Math.PI) / 180)];
+        const [x, y] = at(settings.angle, 120);
+        svg.setAttribute("viewBox", "0 0 330 280");
+        svg.replaceChildren(
+          make("path", { class: "wedge", d: `M165,140L${at(from, 130)}A130,130 0 ${Number(to - from > 180)} 0 ${at(to, 130)}Z` }),
+          arrow(165, 140, x - 165, y - 140, "currentColor"),
+          ...means.map((mean, i) => {
+            const [cx, cy] = point(mean);
+            return make("circle", { cx, cy, r: i === best ? 8 : 5, class: i === best ? "mark" : "dot" });
+          }));
+        const does = policies[best].map((go, s) => `${go ? "goes on" : "stays"} in state ${s}`).join(", ");
+        return `The best of the eight policies (dots) ${does}. It is the best for all weights from ${whole(from)}° to ${whole(to)}°, ${Math.round(to - from)} of 360 degrees.`;
+      },
+    },
+
+    weights: {
+      sliders: { steps: [1, 60, 1, 10, "steps"], heads: [0.5, 0.9, 0.02, 0.7, "heads, by the model"] },
+      draw(settings, svg) {
+        const { sampled, weighted, share } = models.weights(settings);
+        const most = Math.max(...sampled, ...weighted);
+        const width = 320 / sampled.length;
+        svg.setAttribute("viewBox", "0 0 330 190");
+        svg.replaceChildren(...[[sampled, "dotted", 0], [weighted, "bar", 0.45]].flatMap(([shares, style, shift]) =>
+          shares.map((p, k) => make("rect", {
+            x: 5 + width * (k + shift), y: 165 - 150 * (p / most), width: 0.45 * width, height: 150 * (p / most), class: style,
+          }))), make("text", { x: 5, y: 182 }, "0 heads"), make("text", { x: 265, y: 182 }, `${settings.steps} heads`));
+        let [k, held, samples] = [settings.steps, 0, 0];
+        for (; k >= 0 && held < 0.9; k--) [held, samples] = [held + weighted[k], samples + sampled[k]];
+        return `Grey: the samples, by their number of heads; orange: their weight. The weights leave ${(100 * share).toPrecision(2)} % of the samples; ${(100 * held).toFixed(0)} % of the weight is on ${(100 * samples).toPrecision(2)} % of them.`;
       },
     },
 

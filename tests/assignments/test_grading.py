@@ -10,11 +10,13 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from handed_in import MASTERS, earned, right_by_rank, solutions, write_notebook, wrong_by_rank
 
-from assignments import grading
+from assignments import checks, grading
 from assignments.grading import Submission, found_in, grade, packages, seeds
 from assignments.master import Master
 from assignments.packages import write_gradescope
@@ -375,3 +377,12 @@ def test_gradescope_gives_the_same_points(master: Master, tmp_path: Path) -> Non
         said = [part.said or "right" for part in here[name]]
         assert [test["output"] for test in there["tests"]] == said
     assert (base / "source").stat().st_mode & 0o077 == 0
+
+
+def test_results_of_all_kinds_can_be_compared() -> None:
+    kinds: list[Any] = [None, "text", True, 2, 0.5, [1, 2], [1, None], [], [[1], "a"], {"a": [1.0]}]
+    kinds += [np.zeros(4), [np.zeros(2), None]]
+    for i, one in enumerate(kinds):
+        for j, other in enumerate(kinds):
+            said = checks.difference(checks.settled(one), checks.settled(other), 1e-6, 1e-8)
+            assert (said == "") == (i == j), (one, other, said)

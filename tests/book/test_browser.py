@@ -31,7 +31,7 @@ from pypdf import PdfReader
 
 import irl_book_common as common
 import make_pdf
-from irl_lib import planning, worlds
+from irl_lib import metrics, planning, worlds
 from irl_lib.mdp import MDP
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -586,6 +586,45 @@ def test_the_moved_copy_pays_as_the_package_says(browser: Browser, site: Path) -
         mdp = MDP(chain, [1.0, 0.0], horizon=60)
         value = planning.policy_value(mdp, np.ones((2, 1)), np.array([[0.0], [1.0]]))
         np.testing.assert_allclose(got["costs"], value[::-1, 0], rtol=1e-9, atol=1e-12)
+
+
+def test_the_turned_weights_choose_as_the_package_does(browser: Browser, site: Path) -> None:
+    asked = [
+        {"angle": angle, "discount": 0.5 + 0.09 * i} for i, angle in enumerate((0, 95, 180, 310))
+    ]
+    features = np.array(
+        [[[0.2, 0.8], [0.9, -0.3]], [[-0.5, 0.4], [0.1, -0.9]], [[0.7, 0.5], [-0.8, -0.1]]]
+    )
+    chances = np.stack([np.eye(3), np.roll(np.eye(3), 1, axis=1)], axis=1)
+    for each, got in zip(asked, moved(site, browser, "cone", asked), strict=True):
+        mdp = MDP(chances, np.full(3, 1 / 3), each["discount"])
+        tables = np.eye(2)[np.array(got["policies"])]
+        means = [planning.feature_expectations(mdp, table, features) for table in tables]
+        means = (1 - each["discount"]) * np.array(means)
+        np.testing.assert_allclose(got["means"], means, rtol=1e-9, atol=1e-12)
+
+        def best(degrees: float, means: Any = means) -> int:
+            turned = np.deg2rad(degrees)
+            return int(np.argmax(means @ [np.cos(turned), np.sin(turned)]))
+
+        inside, outside = (
+            (got["from"] + 1e-7, got["to"] - 1e-7),
+            (got["from"] - 1e-7, got["to"] + 1e-7),
+        )
+        assert {best(angle) for angle in (each["angle"], *inside)} == {got["best"]}
+        assert got["best"] not in {best(angle) for angle in outside}
+
+
+def test_the_moved_weights_are_those_of_all_sequences(browser: Browser, site: Path) -> None:
+    (got,) = moved(site, browser, "weights", [{"steps": 10, "heads": 0.7}])
+    heads = np.array(list(product((0, 1), repeat=10))).sum(axis=1)
+    log_weights = heads * np.log(1.4) + (10 - heads) * np.log(0.6)
+    share = metrics.effective_sample_size(log_weights) / len(heads)
+    np.testing.assert_allclose(got["share"], share, rtol=1e-9)
+    counted = np.bincount(heads) / len(heads)
+    np.testing.assert_allclose(got["sampled"], counted, rtol=1e-9)
+    weighted = np.bincount(heads, np.exp(log_weights)) / len(heads)
+    np.testing.assert_allclose(got["weighted"], weighted, rtol=1e-9)
 
 
 def test_the_moved_discriminator_rewards_as_the_package_does(browser: Browser, site: Path) -> None:
