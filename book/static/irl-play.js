@@ -109,6 +109,20 @@
       return { costs };
     },
 
+    /* Texts of two tokens: what is added to all logits at the start, and after an a -> chances and implied rewards. */
+    tokens({ start, after, discount }) {
+      const logits = { "": { a: 1.2, b: 0.2 }, a: { a: 0.4, b: -0.6 }, b: { a: -0.2, b: 0.9 } };
+      const added = { "": start, a: after, b: 0 };
+      const q = (s, token) => logits[s][token] + added[s];
+      const v = (s) => Math.log(Math.exp(q(s, "a")) + Math.exp(q(s, "b")));
+      const texts = ["aa", "ab", "ba", "bb"].map(([one, two]) => ({
+        text: `${one} ${two}`,
+        chance: Math.exp(q("", one) - v("") + q(one, two) - v(one)),
+        rewards: [q("", one) - discount * v(one), q(one, two)],
+      }));
+      return { value: v(""), texts };
+    },
+
     /* Steps of an episode, cut after 200, of the best policy for a discriminator with the same logit everywhere. */
     sign({ logit, survival, treated }) {
       const end = 7;
@@ -244,6 +258,20 @@
         let [k, held, samples] = [settings.steps, 0, 0];
         for (; k >= 0 && held < 0.9; k--) [held, samples] = [held + weighted[k], samples + sampled[k]];
         return `Grey: the samples, by their number of heads; orange: their weight. The weights leave ${(100 * share).toPrecision(2)} % of the samples; ${(100 * held).toFixed(0)} % of the weight is on ${(100 * samples).toPrecision(2)} % of them.`;
+      },
+    },
+
+    tokens: {
+      sliders: {
+        start: [-3, 3, 0.5, 0, "added at the start"], after: [-3, 3, 0.5, 0, "added after an a"], discount: [0.5, 1, 0.05, 1, "discount"],
+      },
+      draw(settings, svg) {
+        const { value, texts } = models.tokens(settings);
+        const total = ([one, two]) => one + settings.discount * two;
+        bars(svg, texts.map(({ text, chance, rewards: [one, two] }) =>
+          [`${text}: rewards ${fixed(one)} and ${fixed(two)}, together ${fixed(total([one, two]))}`, chance, percent(chance)]));
+        const [{ chance, rewards }] = texts;
+        return `The bars are the chances of the texts. The start is worth ${fixed(value)}. The rewards of “a a” come to ${fixed(total(rewards))}, its log-chance and that worth to ${fixed(Math.log(chance) + value)}.`;
       },
     },
 

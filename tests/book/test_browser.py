@@ -31,7 +31,7 @@ from pypdf import PdfReader
 
 import irl_book_common as common
 import make_pdf
-from irl_lib import metrics, planning, worlds
+from irl_lib import iq_learn, metrics, planning, worlds
 from irl_lib.mdp import MDP
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -625,6 +625,26 @@ def test_the_moved_weights_are_those_of_all_sequences(browser: Browser, site: Pa
     np.testing.assert_allclose(got["sampled"], counted, rtol=1e-9)
     weighted = np.bincount(heads, np.exp(log_weights)) / len(heads)
     np.testing.assert_allclose(got["weighted"], weighted, rtol=1e-9)
+
+
+def test_the_moved_logits_imply_the_packages_rewards(browser: Browser, site: Path) -> None:
+    kinds = [(0.0, 0.0, 0.9), (2.0, -1.5, 0.5), (-3.0, 3.0, 0.95)]
+    asked = [dict(zip(("start", "after", "discount"), kind, strict=True)) for kind in kinds]
+    chances = np.zeros((4, 2, 4))  # the start, after an a, after a b, the end
+    chances[0, [0, 1], [1, 2]] = chances[1:, :, 3] = 1.0
+    for (start, after, discount), got in zip(
+        kinds, moved(site, browser, "tokens", asked), strict=True
+    ):
+        mdp = MDP(chances, np.eye(4)[0], discount)
+        q = np.array([[1.2, 0.2], [0.4, -0.6], [-0.2, 0.9], [-np.log(2)] * 2])
+        q[:2] += np.array([start, after])[:, None]
+        reward, policy = iq_learn.inverse_bellman(mdp, q), iq_learn.policy_of(mdp, q)
+        two = [(one, other) for one in (0, 1) for other in (0, 1)]
+        rewards = [[reward[0, one], reward[1 + one, other]] for one, other in two]
+        likely = [policy[0, one] * policy[1 + one, other] for one, other in two]
+        np.testing.assert_allclose([t["rewards"] for t in got["texts"]], rewards, 1e-9, 1e-12)
+        np.testing.assert_allclose([t["chance"] for t in got["texts"]], likely, 1e-9)
+        np.testing.assert_allclose(got["value"], iq_learn.soft_value(mdp, q)[0], 1e-9)
 
 
 def test_the_moved_discriminator_rewards_as_the_package_does(browser: Browser, site: Path) -> None:
