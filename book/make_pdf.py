@@ -15,7 +15,7 @@ import posixpath
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Template
 from urllib.parse import unquote, urlsplit
@@ -23,6 +23,8 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import sync_playwright
+from pypdf import PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
@@ -191,6 +193,9 @@ def print_pdf(page: Path, pdf: Path) -> None:
         opened.evaluate(
             "async () => { await MathJax.startup.promise; await document.fonts.ready; }"
         )
+        headings = opened.evaluate(
+            "() => [...document.querySelectorAll('h1, h2, h3, h4')].map(each => each.textContent)"
+        )
         missing = opened.evaluate(
             "() => [...document.images].filter(i => !i.naturalWidth).map(i => i.src)"
         )
@@ -208,6 +213,28 @@ def print_pdf(page: Path, pdf: Path) -> None:
             footer_template=NUMBER,
         )
         browser.close()
+    mend_outline(pdf, headings)
+
+
+def mend_outline(pdf: Path, headings: Iterable[str]) -> None:
+    """Put back the spaces that Chromium drops where a heading goes over two lines."""
+    right = {"".join(each.split()): " ".join(each.split()) for each in headings}
+    writer = PdfWriter(clone_from=pdf)
+    for item in below(writer.root_object["/Outlines"].get_object()):
+        title = str(item["/Title"])
+        mended = right.get("".join(title.split()), title)
+        item[NameObject("/Title")] = TextStringObject(mended)
+    writer.write(pdf)
+
+
+def below(item: DictionaryObject) -> Iterator[DictionaryObject]:
+    """The entries of an outline that are below another, at any depth."""
+    entry = item.get("/First")
+    while entry is not None:
+        found = entry.get_object()
+        yield found
+        yield from below(found)
+        entry = found.get("/Next")
 
 
 def make(site: Path, names: Iterable[str], pdf: Path) -> None:

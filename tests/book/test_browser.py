@@ -778,6 +778,7 @@ def test_pages_become_one_pdf(site: Path, tmp_path: Path) -> None:
     headings = [str(each.title) for each in made.outline if not isinstance(each, list)]
     assert any("How to read" in title for title in headings)
     assert headings[-1].endswith("Solutions")
+    assert "9. Language models: the same objective on tokens" in headings
     links = [
         annotation.get_object()
         for each in made.pages
