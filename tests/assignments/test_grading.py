@@ -41,7 +41,10 @@ def points(master: Master) -> dict[str, float]:
 
 
 def graded(folder: Path, **options: object) -> dict[str, list[grading.Part]]:
-    """What the submissions of a folder come to."""
+    """What the submissions of a folder come to, on the same probes in every run of the tests."""
+    secret = folder / "grades" / "secret"
+    secret.parent.mkdir(exist_ok=True)
+    secret.write_text("the same every time", encoding="utf-8")
     return grade(folder / "in", folder / "grades.csv", quiet=True, **options)  # type: ignore[arg-type]
 
 
