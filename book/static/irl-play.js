@@ -240,7 +240,7 @@
             return make("circle", { cx, cy, r: i === best ? 8 : 5, class: i === best ? "mark" : "dot" });
           }));
         const does = policies[best].map((go, s) => `${go ? "goes on" : "stays"} in state ${s}`).join(", ");
-        return `The best of the eight policies (dots) ${does}. It is the best for all weights from ${whole(from)}° to ${whole(to)}°, ${Math.round(to - from)} of 360 degrees.`;
+        return `With the weights at ${settings.angle}° the best of the eight policies (dots) ${does}. It is the best for all weights from ${whole(from)}° to ${whole(to)}°, ${Math.round(to - from)} of 360 degrees.`;
       },
     },
 
@@ -271,7 +271,7 @@
         bars(svg, texts.map(({ text, chance, rewards: [one, two] }) =>
           [`${text}: rewards ${fixed(one)} and ${fixed(two)}, together ${fixed(total([one, two]))}`, chance, percent(chance)]));
         const [{ chance, rewards }] = texts;
-        return `The bars are the chances of the texts. The start is worth ${fixed(value)}. The rewards of “a a” come to ${fixed(total(rewards))}, its log-chance and that worth to ${fixed(Math.log(chance) + value)}.`;
+        return `The bars are the chances of the texts. The start is worth ${fixed(value)}. The rewards of “a a” are ${rewards.map(fixed).join(" and ")}, together ${fixed(total(rewards))}; its log-chance and that worth are ${fixed(Math.log(chance) + value)}.`;
       },
     },
 

@@ -682,12 +682,18 @@ def test_the_moved_discriminator_rewards_as_the_package_does(browser: Browser, s
         np.testing.assert_allclose(got["expert"], lasts(p, expert.policy), rtol=1e-9)
 
 
+PLAYED = yaml.safe_load(
+    Path(__file__).parents[2].joinpath("book", "play.yml").read_text(encoding="utf-8")
+)
 MOVED_BY = {"range": "ArrowRight", "checkbox": " ", None: "ArrowLeft"}
 
 
-def test_a_figure_is_moved_by_keyboard_and_says_what_it_shows(browser: Browser, site: Path) -> None:
+@pytest.mark.parametrize("chapter", PLAYED)
+def test_a_figure_is_moved_by_keyboard_and_says_what_it_shows(
+    browser: Browser, site: Path, chapter: str
+) -> None:
     page = patient(browser, viewport=PHONE)
-    page.goto(f"{site.as_uri()}/{CHAPTER}.html", wait_until="load")
+    page.goto(f"{site.as_uri()}/notebooks/{chapter}.html", wait_until="load")
     page.evaluate(READY)
     for box in page.locator("[data-play]").all():
         assert box.locator("svg").count() == 0  # first the question
@@ -697,7 +703,8 @@ def test_a_figure_is_moved_by_keyboard_and_says_what_it_shows(browser: Browser, 
         before = said.inner_text()
         for control in box.locator("input, [role=application]").all():
             control.focus()
-            page.keyboard.press(MOVED_BY[control.get_attribute("type")])
+            at_end = control.evaluate("e => e.type === 'range' && e.value === e.max")
+            page.keyboard.press("ArrowLeft" if at_end else MOVED_BY[control.get_attribute("type")])
             assert said.inner_text() != before, control.evaluate("e => e.outerHTML.slice(0, 200)")
             before = said.inner_text()
         if box.get_attribute("data-play") == "paint":
