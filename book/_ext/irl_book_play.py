@@ -8,16 +8,14 @@ script is loaded by pages that have such a place, and by no other.
 from __future__ import annotations
 
 import html
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from irl_book_quiz import rendered
+from irl_book_quiz import by_chapter, rendered
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +41,6 @@ def depart_figure(translator: Any, node: play_figure) -> None:
     translator.body.append("<details><summary>Move it</summary></details>\n</div>\n")
 
 
-@cache
-def entries(path: Path) -> dict[str, list[Entry]]:
-    """The figures of each chapter, by the name of its notebook."""
-    found: dict[str, list[Entry]] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return found
-
-
 def place(entry: Entry) -> play_figure:
     """The question of an entry, and where its figure is built."""
     first, *rest = rendered(entry["ask"])
@@ -63,7 +54,7 @@ def insert(app: Sphinx, doctree: nodes.document) -> None:
     if not path.is_file() or not app.env.docname.startswith("notebooks/"):
         return
     app.env.note_dependency(str(FILE))  # whether or not it has a figure for this chapter today
-    for entry in entries(path).get(PurePosixPath(app.env.docname).name, []):
+    for entry in by_chapter(path).get(PurePosixPath(app.env.docname).name, []):
         named = [f for f in doctree.findall(nodes.figure) if entry["after"] in f["names"]]
         if not named:
             logger.warning("%s: there is no figure %s", FILE, entry["after"])

@@ -46,9 +46,9 @@ def depart_answer(translator: Any, node: quiz_answer) -> None:
 
 
 @cache
-def questions(path: Path) -> dict[str, list[Question]]:
-    """The questions of each chapter, by the name of its notebook."""
-    found: dict[str, list[Question]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def by_chapter(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """What a YAML file lists for each chapter, by the name of its notebook."""
+    found: dict[str, list[dict[str, Any]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return found
 
 
@@ -85,7 +85,7 @@ def quiz(chapter: list[Question]) -> nodes.section:
 def insert(app: Sphinx, doctree: nodes.document) -> None:
     """Put the section before the exercises of a chapter that was read."""
     path = Path(app.srcdir) / FILE
-    chapter = questions(path).get(PurePosixPath(app.env.docname).name) if path.is_file() else None
+    chapter = by_chapter(path).get(PurePosixPath(app.env.docname).name) if path.is_file() else None
     if not chapter or not app.env.docname.startswith("notebooks/"):
         return
     app.env.note_dependency(str(FILE))
