@@ -5,17 +5,20 @@
   /* ---- Markov decision processes: steps[s][a] is a list of [next state, probability] */
   const sum = (numbers) => numbers.reduce((total, x) => total + x, 0);
   const range = (n) => [...Array(n).keys()];
+  const dot = (a, b) => sum(a.map((x, i) => x * b[i]));
+  const expected = (ends, v) => sum(ends.map(([t, p]) => p * v[t]));
+  const softMax = (row, temperature) => {
+    const top = Math.max(...row);
+    return temperature ? top + temperature * Math.log(sum(row.map((x) => Math.exp((x - top) / temperature)))) : top;
+  };
 
   /* The (soft) optimum for rewards of states and actions; temperature 0 is the hard maximum, shared by all that attain it. */
   function plan(steps, reward, discount, temperature) {
     let v = steps.map(() => 0);
     let q;
     for (let round = 0, change = 1; round < 20000 && change > 1e-13 * (1 + Math.max(...v.map(Math.abs))); round++) {
-      q = steps.map((actions, s) => actions.map((ends, a) => reward[s][a] + discount * sum(ends.map(([t, p]) => p * v[t]))));
-      const next = q.map((row) => {
-        const top = Math.max(...row);
-        return temperature ? top + temperature * Math.log(sum(row.map((x) => Math.exp((x - top) / temperature)))) : top;
-      });
+      q = steps.map((actions, s) => actions.map((ends, a) => reward[s][a] + discount * expected(ends, v)));
+      const next = q.map((row) => softMax(row, temperature));
       change = Math.max(...next.map((x, s) => Math.abs(x - v[s])));
       v = next;
     }
@@ -34,6 +37,29 @@
     return next;
   }
 
+  /* Expected discounted visits of a policy to the states. */
+  function visited(steps, policy, start, discount) {
+    const visits = start.map(() => 0);
+    for (let [weight, now] = [1, start]; weight > 1e-14; weight *= discount) {
+      now.forEach((p, s) => (visits[s] += weight * p));
+      now = flow(steps, policy, now);
+    }
+    return visits;
+  }
+
+  /* The solution of a linear system, each row of which ends with its right side. */
+  function solution(rows) {
+    const m = [...rows];
+    const n = m.length;
+    for (const i of range(n)) {
+      const pivot = range(n - i).reduce((best, k) => (Math.abs(m[i + k][i]) > Math.abs(m[best][i]) ? i + k : best), i);
+      [m[i], m[pivot]] = [m[pivot], m[i]];
+      m[i] = m[i].map((x) => x / m[i][i]);
+      for (const k of range(n)) if (k !== i) m[k] = m[k].map((x, j) => x - m[k][i] * m[i][j]);
+    }
+    return m.map((row) => row[n]);
+  }
+
   const models = {
     /* Weights of two features, as an angle -> the best of eight policies, and the weights for which it stays the best. */
     cone({ angle, discount }) {
@@ -41,16 +67,11 @@
       const steps = range(3).map((s) => [[[s, 1]], [[(s + 1) % 3, 1]]]); // stay, or go on
       const policies = range(8).map((code) => range(3).map((s) => (code >> s) & 1));
       const means = policies.map((goes) => {
-        const mean = [0, 0];
-        let now = [1 / 3, 1 / 3, 1 / 3];
-        for (let weight = 1 - discount; weight > 1e-14; weight *= discount) {
-          now.forEach((p, s) => mean.forEach((_, k) => (mean[k] += weight * p * features[s][goes[s]][k])));
-          now = flow(steps, goes.map((go) => [1 - go, go]), now);
-        }
-        return mean;
+        const visits = visited(steps, goes.map((go) => [1 - go, go]), [1 / 3, 1 / 3, 1 / 3], discount);
+        return [0, 1].map((k) => (1 - discount) * sum(visits.map((p, s) => p * features[s][goes[s]][k])));
       });
       const weights = [Math.cos((angle * Math.PI) / 180), Math.sin((angle * Math.PI) / 180)];
-      const worth = means.map((mean) => mean[0] * weights[0] + mean[1] * weights[1]);
+      const worth = means.map((mean) => dot(mean, weights));
       const best = worth.indexOf(Math.max(...worth));
       /* It stays the best until the weights are at a right angle to what it has more of than another. */
       const turns = means.filter((_, i) => i !== best).map((mean) => {
@@ -78,13 +99,7 @@
         return landed.map((t) => [[t, 1 - slip], ...landed.map((u) => [u, slip / 4])]);
       });
       const { v, policy } = plan(steps, cells.map((r) => [r, r, r, r]), discount, temperature);
-      let now = cells.map(() => 1 / cells.length);
-      const visits = cells.map(() => 0);
-      for (let weight = 1; weight > 1e-14; weight *= discount) {
-        now.forEach((p, s) => (visits[s] += weight * p));
-        now = flow(steps, policy, now);
-      }
-      return { v, policy, visits };
+      return { v, policy, visits: visited(steps, policy, cells.map(() => 1 / cells.length), discount) };
     },
 
     /* A safe action that pays nothing, and a bet: the chance of betting, by the posterior and by the causal policy. */
@@ -148,6 +163,71 @@
       const wanted = (s) => (survival ? 1 - 0.3 * Math.abs(s - 3) : -1);
       return { pays, lengths, expert: lasts((s) => (s === end ? 0 : wanted(s)), 0.5) };
     },
+
+    /* Constraint generation over six policies, points of two features, from the expert's point (x, y):
+       the least |w|²/2 + price * slack with w·lead + slack >= margin for the policies that are known, and slack >= 0. */
+    margin({ constraints, price, x, y, structured }) {
+      const policies = [[0.4, 1.9], [1.3, 0.5], [1.6, 2.9], [2.4, 1.5], [3, 0.6], [3, 3.1]];
+      const losses = [5, 4, 3.5, 3, 2, 0.4];
+      const leads = policies.map((mean) => [x - mean[0], y - mean[1]]);
+      const margins = losses.map((loss, i) => (structured ? loss : Number(leads[i].some(Boolean))));
+      const violation = (w, i) => margins[i] - dot(w, leads[i]);
+      const needed = (w, which) => Math.max(0, ...which.map((i) => violation(w, i)));
+      const objective = (w, slack) => dot(w, w) / 2 + price * slack;
+      /* At the optimum at most three constraints have multipliers, slack >= 0 (here -1) among them; they sum to the price. */
+      const optimum = (known) => {
+        for (const mask of range(2 ** (known.length + 1))) {
+          const active = [-1, ...known].filter((_, j) => (mask >> j) & 1);
+          if (!active.length || active.length > 3) continue;
+          const of = active.map((i) => leads[i] || [0, 0]);
+          const found = solution([...active.map((i, j) => [...of.map((lead) => dot(lead, of[j])), 1, margins[i] || 0]),
+            [...active.map(() => 1), 0, price]]);
+          const weights = [0, 1].map((k) => sum(of.map((lead, j) => found[j] * lead[k])));
+          const slack = needed(weights, known);
+          if (Math.min(...found) < -1e-9 || !(Math.abs(slack - found[active.length]) < 1e-9)) continue;
+          return { weights, slack, lower: objective(weights, slack), duals: range(6).map((i) => found[active.indexOf(i)] ?? 0) };
+        }
+      };
+      const known = [];
+      let [next, found, upper] = [margins.indexOf(Math.max(...margins)), null, Infinity];
+      while (next >= 0 && known.length < constraints) {
+        known.push(next);
+        found = optimum(known);
+        const worst = needed(found.weights, range(6));
+        upper = Math.min(upper, objective(found.weights, worst));
+        next = worst > found.slack + 1e-9 ? range(6).find((i) => violation(found.weights, i) === worst) : -1;
+      }
+      return { policies, losses, margins, known, next, upper, ...found };
+    },
+
+    /* Action values of four cells in a row: those of an expert who is paid in the last one, with a number added in one
+       cell, after some steps of gradient ascent -> the implied reward, and the objective with its price. */
+    inverse({ cell, added, updates, price, discount, narrow }) {
+      const steps = range(4).map((s) => {
+        const [left, right] = [Math.max(s - 1, 0), Math.min(s + 1, 3)];
+        return [[[left, 0.9], [right, 0.1]], [[left, 0.1], [right, 0.9]]];
+      });
+      const start = [0, 1, 0, 0];
+      const each = (table) => range(4).map((s) => [0, 1].map((a) => table(s, a)));
+      const expert = plan(steps, each((s) => (s === 3 ? 2 : 0)), discount, 1);
+      const visits = visited(steps, expert.policy, start, discount);
+      const shown = each((s, a) => visits[s] * expert.policy[s][a]);
+      const measure = narrow ? shown : each(() => 1 / (1 - discount) / 8);
+      const total = (table) => sum(each(table).flat());
+      let q = each((s, a) => expert.v[s] + Math.log(expert.policy[s][a]) + (s === cell ? added : 0));
+      for (let update = 0; ; update++) {
+        const v = q.map((row) => softMax(row, 1));
+        const policy = each((s, a) => Math.exp(q[s][a] - v[s]));
+        const reward = each((s, a) => q[s][a] - discount * expected(steps[s][a], v));
+        if (update === updates) {
+          const cost = (price / 2) * total((s, a) => measure[s][a] * reward[s][a] ** 2);
+          return { v, policy, reward, cost, expert: expert.policy, objective: total((s, a) => shown[s][a] * reward[s][a]) - dot(start, v) - cost };
+        }
+        const asked = each((s, a) => shown[s][a] - price * measure[s][a] * reward[s][a]);
+        const entering = flow(steps, asked, [1, 1, 1, 1]).map((x, s) => start[s] + discount * x);
+        q = each((s, a) => q[s][a] + 0.1 * (asked[s][a] - policy[s][a] * entering[s]));
+      }
+    },
   };
 
   /* ---- drawing */
@@ -165,7 +245,7 @@
   };
   const percent = (x) => `${Math.round(100 * x)} %`;
   const whole = (x) => String(Math.round(x)).replace("-", "\u2212");
-  const fixed = (x) => x.toFixed(2).replace("-", "\u2212");
+  const fixed = (x) => (Math.round(100 * x) / 100 || 0).toFixed(2).replace("-", "\u2212"); // no minus before 0.00
 
   /* Horizontal bars: [name, share of the width, what stands beside it]. */
   function bars(svg, rows) {
@@ -287,6 +367,76 @@
       },
     },
 
+    margin: {
+      sliders: {
+        constraints: [1, 6, 1, 1, "constraints, added one by one"], price: [0.25, 8, 0.25, 2, "price of slack C"],
+        x: [1, 4, 0.1, 3.4, "the expert’s feature 1"], y: [0.5, 3.5, 0.1, 2.6, "its feature 2"],
+      },
+      switches: { structured: ["structured margin (off: 1 for all)", false] },
+      hint: "The arrow is w. The line from each policy is its margin along w: it may reach to the dashed line, and with slack to the solid one. Orange: the expert, the margins of support vectors, and (dashed) the one that is violated most. Hollow: no constraint yet.",
+      draw(settings, svg) {
+        const { policies, losses, margins, known, next, weights, slack, duals, lower, upper } = models.margin(settings);
+        const { x, y } = settings;
+        const length = Math.hypot(...weights);
+        const [right, up] = weights.map((each) => each / length);
+        const point = (a, b) => [10 + 75 * a, 285 - 75 * b];
+        const path = (style, ...points) => make("path", { class: style, d: `M${points.map((each) => point(...each)).join("L")}` });
+        const line = (style, ahead) => path(style, ...[-9, 9].map((far) => [x + ahead * right - far * up, y + ahead * up + far * right]));
+        const supports = (i) => duals[i] > 1e-9;
+        const name = (i) => "abcdef"[i];
+        const clip = make("clipPath", { id: "play-plane" });
+        const plane = make("g", { "clip-path": "url(#play-plane)" });
+        const [ex, ey] = point(x, y);
+        clip.append(make("rect", { x: 5, y: 5, width: 320, height: 260 }));
+        if (length > 1e-9) {
+          plane.append(line("bound", 0), line("frame", slack / length),
+            ...policies.map(([a, b], i) => path(supports(i) ? "curve" : i === next ? "curve bound" : "frame",
+              [a, b], [a + (margins[i] / length) * right, b + (margins[i] / length) * up])),
+            arrow(ex, ey, 25 * weights[0], -25 * weights[1], "currentColor"));
+        }
+        plane.append(...policies.flatMap((mean, i) => {
+          const [cx, cy] = point(...mean);
+          return [make("circle", { cx, cy, r: 4 + losses[i], class: known.includes(i) ? "dot" : "frame" }),
+            make("text", { x: cx - 4, y: cy - 8 - losses[i] }, name(i))];
+        }), make("circle", { cx: ex, cy: ey, r: 7, class: "mark" }));
+        const most = settings.price * Math.max(...margins);
+        const at = (value) => 5 + 320 * Math.min(value / most, 1);
+        svg.setAttribute("viewBox", "0 0 330 310");
+        svg.replaceChildren(clip, make("rect", { x: 5, y: 5, width: 320, height: 260, class: "frame" }), plane,
+          make("rect", { x: 5, y: 290, width: 320, height: 12, class: "frame" }),
+          make("rect", { x: at(lower), y: 290, width: Math.max(3, at(upper) - at(lower)), height: 12, class: "bar" }),
+          make("text", { x: 10, y: 20 }, "↑ feature 2"), make("text", { x: 245, y: 20 }, "feature 1 →"),
+          make("text", { x: 5, y: 283 }, `bounds on the objective; w = 0 costs ${fixed(most)}`));
+        const seen = next < 0 ? `${fixed(upper)}: no constraint is violated by more than the slack`
+          : `between ${fixed(lower)} and ${fixed(upper)}; the constraint of ${name(next)} is violated most`;
+        return `Constraints of ${known.map(name).join(", ")}; support vectors ${known.filter(supports).map(name).join(", ")}. The weights are (${weights.map(fixed).join(", ")}), the slack is ${fixed(slack)}. Over all six policies the least objective is ${seen}.`;
+      },
+    },
+
+    inverse: {
+      sliders: {
+        cell: [0, 3, 1, 2, "cell"], added: [-3, 3, 0.5, 0, "added to its action values"], price: [0, 1, 0.05, 0, "price β"],
+        updates: [0, 500, 10, 0, "steps of gradient ascent"], discount: [0.5, 0.9, 0.05, 0.9, "discount"],
+      },
+      switches: { narrow: ["priced where the expert goes (off: everywhere)", false] },
+      hint: "The expert starts in cell 1, and is paid 2 for each step from cell 3; a move goes the other way with probability 0.1. Grey: the expert’s rewards of ← and →; orange: the implied ones.",
+      draw(settings, svg) {
+        const { v, policy, reward, expert, objective, cost } = models.inverse(settings);
+        const { cell } = settings;
+        const column = (left, r, width, style) => make("rect", { x: left, y: 120 - 20 * Math.max(r, 0), width, height: Math.max(1, 20 * Math.abs(r)), class: style });
+        svg.setAttribute("viewBox", "0 0 330 255");
+        svg.replaceChildren(...range(4).flatMap((s) => [
+          make("rect", { x: 6 + 80 * s, y: 4, width: 78, height: 248, class: s === cell ? "frame here" : "frame" }),
+          ...[0, 1].flatMap((a) => [
+            column(12 + 80 * s + 36 * a, s === 3 ? 2 : 0, 12, "dotted"), column(24 + 80 * s + 36 * a, reward[s][a], 16, "bar"),
+            make("text", { x: 18 + 80 * s + 36 * a, y: 198 }, "←→"[a]), make("text", { x: 9 + 80 * s + 39 * a, y: 215 }, percent(policy[s][a])),
+          ]),
+          make("text", { x: 12 + 80 * s, y: 232 }, `V ${fixed(v[s])}`), make("text", { x: 12 + 80 * s, y: 248 }, `cell ${s}`),
+        ]));
+        return `The implied rewards of ← and → are ${reward.map((row, s) => `${row.map(fixed).join(" and ")} in cell ${s}`).join(", ")}. In cell ${cell}, → is chosen with ${percent(policy[cell][1])}, by the expert with ${percent(expert[cell][1])}. The objective is ${fixed(objective)}: log-likelihood ${fixed(objective + cost)}, less a price of ${fixed(cost)}.`;
+      },
+    },
+
     paint: {
       sliders: {
         temperature: [0.05, 1, 0.05, 0.2, "temperature"], discount: [0.5, 0.96, 0.02, 0.9, "discount"], slip: [0, 0.6, 0.05, 0, "slip"],
@@ -336,7 +486,7 @@
     const update = () => (said.textContent = figure.draw(settings, svg));
     const control = (name, text, input, read) => {
       const label = document.createElement("label");
-      const shown = document.createElement("output");
+      const shown = document.createElement("span"); // a label is that of the first output or input in it
       const note = () => {
         settings[name] = read(input);
         shown.textContent = input.type === "range" ? ` ${settings[name]}` : "";
@@ -373,10 +523,8 @@
         figure.key(settings, " ");
         update();
       });
-      const hint = document.createElement("p");
-      hint.textContent = figure.hint;
-      controls.append(hint);
     }
+    if (figure.hint) controls.append(Object.assign(document.createElement("p"), { textContent: figure.hint }));
     box.querySelector("details").append(controls, svg, said);
     update();
   }

@@ -31,7 +31,9 @@ from pypdf import PdfReader
 
 import irl_book_common as common
 import make_pdf
-from irl_lib import iq_learn, metrics, planning, worlds
+from irl_lib import iq_learn, max_margin, metrics, planning, worlds
+from irl_lib.iq_learn.tabular import Problem
+from irl_lib.max_margin.program import Program, solve
 from irl_lib.mdp import MDP
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -682,6 +684,126 @@ def test_the_moved_discriminator_rewards_as_the_package_does(browser: Browser, s
         np.testing.assert_allclose(got["expert"], lasts(p, expert.policy), rtol=1e-9)
 
 
+def exactly(program: Program) -> tuple[Any, float, Any]:
+    """Weights, slack and duals of a program with one slack: what its solver finds, polished.
+
+    The constraints that bind, by the solver's duals, are solved as equations; that of the slack
+    itself is one, without a lead or a margin.
+    """
+    found, price = solve(program), program.price
+    duals = np.append(found.duals, price - found.duals.sum())
+    leads = np.vstack([program.leads, np.zeros(2)])
+    active = np.flatnonzero(duals > 1e-6 * price)
+    ones, known = np.ones((len(active), 1)), leads[active]
+    system = np.block([[known @ known.T, ones], [ones.T, np.zeros((1, 1))]])
+    solution = np.linalg.solve(system, np.append(np.append(program.margins, 0.0)[active], price))
+    np.testing.assert_allclose(solution[:-1], duals[active], rtol=1e-4, atol=1e-6)
+    duals[:] = 0.0
+    duals[active] = solution[:-1]
+    weights = duals @ leads
+    np.testing.assert_allclose(weights, found.weights, rtol=1e-6, atol=1e-6)
+    return weights, float(solution[-1]), duals[:-1]
+
+
+CORNERS = [(3.4, 2.6, 2.0), (3.4, 2.6, 0.5), (2.4, 2.0, 2.0), (3.0, 3.1, 6.0), (3.7, 0.9, 8.0)]
+MARGINS = [
+    {"x": x, "y": y, "price": price, "constraints": n, "structured": structured}
+    for structured in (False, True)
+    for x, y, price in CORNERS
+    for n in range(1, 7)
+]
+
+
+def six_policies(each: dict[str, Any], got: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The expert's point, its leads over six policies, and the margins that are asked for."""
+    expert = np.array([each["x"], each["y"]])
+    leads = expert - got["policies"]
+    return expert, leads, np.array(got["losses"]) if each["structured"] else 1.0 * leads.any(axis=1)
+
+
+def test_the_moved_margin_is_the_packages_program(browser: Browser, site: Path) -> None:
+    upper = np.inf
+    for each, got in zip(MARGINS, moved(site, browser, "margin", MARGINS), strict=True):
+        _, leads, margins = six_policies(each, got)
+        known, which, bound = got["known"], np.zeros(6, dtype=int), np.full(2, np.inf)
+        whole = Program(leads, margins, which, 1, each["price"], bound)
+        part = Program(leads[known], margins[known], which[known], 1, each["price"], bound)
+        weights, slack, duals = exactly(part)
+        for name, exact in (("weights", weights), ("slack", slack), ("lower", part.dual(duals))):
+            np.testing.assert_allclose(got[name], exact, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(np.array(got["duals"])[known], duals, rtol=1e-9, atol=1e-9)
+        assert not np.delete(got["duals"], known).any()
+        value = whole.objective(weights, whole.slacks(weights))
+        upper = value if each["constraints"] == 1 else min(upper, value)
+        np.testing.assert_allclose(got["upper"], upper, rtol=1e-9, atol=1e-9)
+        assert (got["next"] < 0) == (got["upper"] - got["lower"] < 1e-8)
+
+
+def test_constraints_are_added_as_the_package_adds_them(browser: Browser, site: Path) -> None:
+    found = moved(site, browser, "margin", MARGINS)
+    for each, got, rounds in zip(
+        MARGINS[::6], found[5::6], np.reshape(found, (-1, 6)), strict=True
+    ):
+        expert, _, margins = six_policies(each, got)
+        one_step = MDP(np.ones((1, 7, 1)), [1.0], horizon=1)  # an action is a policy
+        features = np.vstack([got["policies"], expert])[None]
+        fit = max_margin.max_margin(
+            one_step,
+            features,
+            np.eye(7)[None, 6],
+            margin=np.append(margins, 0.0)[None] if each["structured"] else "unit",
+            slack=each["price"],
+        )
+        np.testing.assert_allclose(fit.weights, got["weights"], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(fit.slacks, [got["slack"]], rtol=1e-6, atol=1e-6)
+        assert [int(known.actions.item()) for known in fit.working_set] == got["known"]
+        for name, bound in (("lower_bound", "lower"), ("upper_bound", "upper")):
+            bounds = [one[bound] for one in rounds[: len(got["known"])]]
+            np.testing.assert_allclose(fit.history[name], bounds, rtol=1e-6, atol=1e-6)
+
+
+def test_the_moved_action_values_imply_the_packages_rewards(browser: Browser, site: Path) -> None:
+    kinds = [
+        (2, 0.0, 0.9, 0.0, 0, False),
+        (2, 2.5, 0.9, 0.0, 0, False),
+        (0, 3.0, 0.9, 0.5, 500, True),
+        (3, -3.0, 0.5, 1.0, 40, False),
+        (1, -0.5, 0.75, 0.05, 120, True),
+    ]
+    keys = ("cell", "added", "discount", "price", "updates", "narrow")
+    asked = [dict(zip(keys, kind, strict=True)) for kind in kinds]
+    paid = 2.0 * (np.arange(4)[:, None] == [3, 3])
+    found = moved(site, browser, "inverse", asked)
+    for (cell, added, discount, weight, updates, narrow), got in zip(kinds, found, strict=True):
+        p = np.zeros((4, 2, 4))
+        for s in range(4):
+            p[s, [[0], [1]], [max(s - 1, 0), min(s + 1, 3)]] = [[0.9, 0.1], [0.1, 0.9]]
+        mdp = MDP(p, np.eye(4)[1], discount)
+        q = iq_learn.soft_bellman(mdp, paid)
+        expert = iq_learn.policy_of(mdp, q)
+        shown = planning.occupancy(mdp, expert)
+        cost = iq_learn.price(mdp, weight, shown if narrow else np.full((4, 2), mdp.mass / 8))
+        q[cell] += added
+        for _ in range(updates):
+            problem = Problem(mdp, shown, weight, "expert" if narrow else "uniform", "dual")
+            point = problem.evaluate(q.ravel())
+            assert point is not None
+            q = q + 0.1 * point.gradient.reshape(4, 2)
+        reward = iq_learn.inverse_bellman(mdp, q)
+        exact: dict[str, Any] = {
+            "reward": reward,
+            "policy": iq_learn.policy_of(mdp, q),
+            "expert": expert,
+            "v": iq_learn.soft_value(mdp, q),
+            "cost": cost.of(reward),
+            "objective": iq_learn.iq_objective(mdp, shown, q, cost),
+        }
+        for name, table in exact.items():
+            np.testing.assert_allclose(got[name], table, rtol=1e-9, atol=1e-9, err_msg=name)
+    # What was added goes unnoticed without a price.
+    np.testing.assert_allclose(found[0]["objective"], found[1]["objective"], rtol=1e-9)
+
+
 PLAYED = yaml.safe_load(
     Path(__file__).parents[2].joinpath("book", "play.yml").read_text(encoding="utf-8")
 )
@@ -702,6 +824,7 @@ def test_a_figure_is_moved_by_keyboard_and_says_what_it_shows(
         said = box.locator("[aria-live]")
         before = said.inner_text()
         for control in box.locator("input, [role=application]").all():
+            assert control.evaluate("e => e.labels?.length !== 0"), "a control without a label"
             control.focus()
             at_end = control.evaluate("e => e.type === 'range' && e.value === e.max")
             page.keyboard.press("ArrowLeft" if at_end else MOVED_BY[control.get_attribute("type")])
