@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -242,6 +243,39 @@ def test_the_names_on_the_notation_page_are_those_of_the_code(root: Path) -> Non
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert len(named) > 10
     assert named - set(re.findall(r"\w+", code)) == set()
+
+
+GREEK = (
+    r"\\(alpha|beta|gamma|delta|(?:var)?epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma"
+    r"|tau|(?:var)?phi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega|ell)(?![a-z])"
+)
+
+
+def meanings(page: str) -> list[tuple[str, str]]:
+    """The letter, or the letter with its argument, of each row of the tables; and the row."""
+    rows = [line for line in page.splitlines() if line.startswith("| $")]
+    named = [re.match(r"\| \$(?P<name>.+?)(?=\$|,| =| \\(?:in|ge))", row) for row in rows]
+    return [(match["name"], row) for match, row in zip(named, rows, strict=True) if match]
+
+
+def test_a_letter_is_one_thing_or_says_in_which_chapter_it_is_another(root: Path) -> None:
+    page = (root / "book" / "notation.md").read_text(encoding="utf-8")
+    found = meanings(page)
+    assert len(found) == page.count("\n| $")
+    for name in {name for name, _ in found}:
+        rows = [row for each, row in found if each == name]
+        silent = [row for row in rows if not re.search(r"chapters? \d", row)]
+        assert len(silent) <= 1, silent
+
+
+def test_the_letters_of_chapters_are_on_the_notation_page(root: Path) -> None:
+    page = (root / "book" / "notation.md").read_text(encoding="utf-8")
+    listed = set(re.findall(GREEK, page))
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+        formulas = "\n".join(re.findall(r"\$\$.*?\$\$|\$[^$]+\$", text, re.DOTALL))
+        assert set(re.findall(GREEK, formulas)) <= listed, path.name
 
 
 # ---- one version
