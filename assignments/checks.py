@@ -15,16 +15,18 @@ LONGEST = 200  # characters of an error message that are told
 def plain(value):
     """A value in the words of JSON; what is no number, text, array or collection of them fails."""
     if isinstance(value, np.generic):
-        value = value.item()
+        value = float(value) if value.dtype.kind == "f" else value.item()  # a long double, too
     if value is None or type(value) in (bool, int, float, str):
         return value
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
         array = np.array(value)
-        if array.dtype.kind not in "biuf":
+        kind = array.dtype.kind
+        if kind not in "biuf":
             raise TypeError(f"it returns an array of {array.dtype}; expected an array of numbers")
-        return {"array": array.ravel().tolist(), "shape": array.shape, "kind": array.dtype.kind}
+        array = array.astype(float) if kind == "f" else array
+        return {"array": array.ravel().tolist(), "shape": array.shape, "kind": kind}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, dict):
@@ -40,7 +42,7 @@ def restored(value):
     if isinstance(value, dict) and "dict" in value:
         return {key: restored(each) for key, each in value["dict"].items()}
     if isinstance(value, dict):
-        kinds = {"b": bool, "i": np.int64, "u": np.int64, "f": float}
+        kinds = {"b": bool, "i": np.int64, "u": np.uint64, "f": float}
         return np.array(value["array"], dtype=kinds[value["kind"]]).reshape(value["shape"])
     return value
 
@@ -156,7 +158,8 @@ def fault(found, right, probe, judge=None, rtol=1e-6, atol=1e-8, reveal=True):
     """
     if "error" in found:
         name, _, message = found["error"].partition(": ")
-        return message if message.startswith("it returns") else f"raises {name}: {message}"
+        told = name == "Stopped" or message.startswith("it returns")
+        return message if told else f"raises {name}: {message}"
     if found["result"] is None:
         return "not attempted yet (it returns None)"
     result = settled(restored(found["result"]))

@@ -1,10 +1,11 @@
 """The process in which submissions run; it knows the probes and nothing that they should give.
 
-It loads the packages once, then reads requests, one line of JSON each, and forks for each of them.
-The fork shuts itself in: namespaces of its own for processes, files, network and users, in which
-there are Python, its packages (to read) and an empty folder that vanishes with it; limits on time,
-memory, processes and files; no environment.  Where the system forbids namespaces it is left with
-the limits and, if the grader runs as root, another user's rights.
+It loads the packages once, then forks for each request.  The fork reads it, so that a submission's
+memory holds nothing that others have handed in, and shuts itself in: namespaces of its own for
+processes, files, network and users, in which there are Python, its packages (to read) and an empty
+folder that vanishes with it; limits on time, memory, processes and files; no environment.  Where
+the system forbids namespaces, the limits are left and, if the grader runs as root, another user's
+rights.  When the grader is gone, it ends what runs, and itself.
 
 Run by :mod:`assignments.sandbox`, as a file, in an isolated interpreter.
 """
@@ -157,6 +158,16 @@ def give_up_rights(user):
 # ---- one request
 
 
+class NoLibrary:
+    """Finds the book's package, and says that it isn't there."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        """A finder's method; nothing for all other packages."""
+        if name.partition(".")[0] == "irl_lib":
+            raise ImportError("irl_lib is not there while this function is graded")
+
+
 def answer(request, write):
     """Run a submission's function on its probes; a line for each outcome, and a last one."""
 
@@ -195,6 +206,8 @@ def leftovers(threads):
 def shut_in(request, write, control):
     """In the fork: no way back, then the answer."""
     os.setsid()
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # where memory runs out, this ends and not the grader
     user = NOBODY + os.getpid() if os.geteuid() == 0 else 0
     LIBC.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     if request["apart"]:
@@ -223,16 +236,19 @@ def shut_in(request, write, control):
     if request["library"]:
         sys.path.append(request["library"])
     else:
-        sys.modules["irl_lib"] = None
+        sys.meta_path.insert(0, NoLibrary)
     answer(request, write)
 
 
-def drain(read, seconds):
-    """The lines that come until the last one, the end, or the time limit; and which it was."""
+def drain(read, requests, seconds):
+    """The lines that come until the last one, the end, or the time limit; and which it was.
+
+    Nothing is to be read from the requests meanwhile, unless nobody waits for the lines any more.
+    """
     deadline, text = time.monotonic() + seconds, b""
     while len(text) <= MOST_ANSWER:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([read], [], [], left)[0]:
+        left = max(0.0, deadline - time.monotonic())
+        if select.select([read, requests], [], [], left)[0] != [read]:
             return text, "timeout"
         more = os.read(read, 1 << 16)
         text += more
@@ -241,22 +257,24 @@ def drain(read, seconds):
     return text, "too long"
 
 
-def serve(request):
+def serve(requests, length, seconds):
     """Fork for a request, wait, and leave no process behind."""
     (read, write), (heard, control) = os.pipe(), os.pipe()
-    with tempfile.TemporaryDirectory() as request["folder"]:
+    with tempfile.TemporaryDirectory() as folder:
         pid = os.fork()
         if pid == 0:
             try:
                 os.close(read)
                 os.close(heard)
-                shut_in(request, write, control)
+                with open(requests, "rb", closefd=False) as file:
+                    request = json.loads(file.read(length))
+                shut_in(request | {"folder": folder}, write, control)
             finally:
                 os._exit(0)
         os.close(write)
         os.close(control)
         first = os.read(heard, 64)
-        text, end = drain(read, request["seconds"])
+        text, end = drain(read, requests, seconds)
         if first:
             os.kill(int(first), signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
@@ -291,18 +309,23 @@ def main(packages):
     for name in packages:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    with contextlib.suppress(ImportError):  # a progress bar would leave its thread running
+        importlib.import_module("tqdm").tqdm.monitor_interval = 0
     LIBC.prctl(SUBREAPER, 1, 0, 0, 0)
-    requests, replies = os.fdopen(os.dup(0), "rb"), os.dup(1)
+    requests, replies = os.fdopen(os.dup(0), "rb", buffering=0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
     for handle in (requests.fileno(), replies):
         os.set_inheritable(handle, False)
-    for line in requests:
-        reply = json.dumps(serve(json.loads(line))).encode() + b"\n"
+    for line in requests:  # its length and its seconds, and behind the line the request
+        length, seconds = line.split()
+        reply = serve(requests.fileno(), int(length), float(seconds))
+        reply = json.dumps(reply).encode() + b"\n"
         while reply:
             reply = reply[os.write(replies, reply) :]
 
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    os._exit(0)  # packages take seconds to tidy up what vanishes anyhow

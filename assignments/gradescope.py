@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assignments.grading import Part, Submission, graded, number, packages
+from assignments.grading import Part, Submission, graded, notebooks, number, packages
 from assignments.master import Master, masters
 from assignments.sandbox import Sandbox
 
@@ -40,7 +40,7 @@ def main(base: Path) -> None:
     (master,) = masters().values()
     assert master.checks
     secret = Path(__file__).with_name("secret").read_text(encoding="utf-8").strip()
-    found = sorted((base / "submission").rglob("*.ipynb"))
+    found = notebooks(base / "submission")
     if len(found) == 1:
         with Sandbox(packages(master)) as box:
             parts = graded(master, Submission(student_of(base), found[0]), box, secret)

@@ -13,11 +13,13 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -32,6 +34,10 @@ from assignments.sandbox import SECONDS, SECONDS_IN_ALL, Sandbox, request
 
 BLANK = "not attempted"
 LEAST = 0.1  # seconds in which a function can be called at all
+MOST_BYTES = 256 << 20  # of a notebook with its pictures
+MOST_CODE = 1 << 20  # characters, for the parser
+MOST_STATEMENTS = 2_000  # in whose order what a function needs is looked for
+BESIDE = (".", "__MACOSX")  # how the names begin that Jupyter and macOS leave beside notebooks
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,19 @@ class Submission:
     path: Path
 
     @property
+    def data(self) -> bytes:
+        """Its bytes; none where it is a link or no file at all, or larger than notebooks are."""
+        try:
+            about = self.path.lstat()
+            plain = stat.S_ISREG(about.st_mode) and about.st_size <= MOST_BYTES
+            return self.path.read_bytes() if plain else b""
+        except OSError:
+            return b""
+
+    @property
     def digest(self) -> str:
         """Of its bytes."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return hashlib.sha256(self.data).hexdigest()
 
     def notebook(self) -> dict[str, Any]:
         """What it holds.
@@ -65,19 +81,37 @@ class Submission:
             ValueError: if it is no notebook.
         """
         try:
-            read: dict[str, Any] = json.loads(self.path.read_bytes())
-            assert all(cell["cell_type"] for cell in read["cells"])
+            read: dict[str, Any] = json.loads(self.data)
+            assert isinstance(read["cells"], list)
         except Exception as reason:
             raise ValueError("this file can't be read as a notebook") from reason
         return read
 
     def statements(self) -> list[slices.Statement]:
-        """Its code; nothing where it can't be read."""
-        try:
-            cells = [cell for cell in self.notebook()["cells"] if cell["cell_type"] == "code"]
-            return slices.statements([source(cell) for cell in cells])
-        except (ValueError, TypeError, KeyError):
-            return []
+        """Its code; what is no cell is passed over.
+
+        Raises:
+            ValueError: if it is no notebook, or has too much code.
+        """
+        texts = []
+        for cell in self.notebook()["cells"]:
+            with suppress(TypeError, KeyError):
+                texts += [source(cell)] if cell["cell_type"] == "code" else []
+        found = slices.statements(texts) if sum(map(len, texts)) <= MOST_CODE else None
+        if found is None or len(found) > MOST_STATEMENTS:
+            raise ValueError("this notebook has more code than can be graded")
+        return found
+
+
+def notebooks(folder: Path) -> list[Path]:
+    """Those of a folder and of the ones in it."""
+    found = [each for each in folder.rglob("*") if each.suffix.lower() == ".ipynb"]
+    return sorted(
+        each
+        for each in found
+        if not any(part.startswith(BESIDE) for part in each.relative_to(folder).parts)
+        and not (each.is_dir() and not each.is_symlink())
+    )
 
 
 def found_in(folder: Path) -> list[Submission]:
@@ -86,11 +120,11 @@ def found_in(folder: Path) -> list[Submission]:
     Raises:
         ValueError: if there are none, or a student has two.
     """
-    alone = {path.stem: [path] for path in folder.glob("*.ipynb")}
-    inside = {
-        each.name: sorted(each.rglob("*.ipynb")) for each in folder.iterdir() if each.is_dir()
-    }
-    everything = alone | {name: paths for name, paths in inside.items() if paths}
+    everything: dict[str, list[Path]] = {}
+    for path in notebooks(folder):
+        first, *inside = path.relative_to(folder).parts
+        name = os.fsencode(first if inside else path.stem).decode(errors="backslashreplace")
+        everything.setdefault(name, []).append(path)
     if twice := [name for name, paths in everything.items() if len(paths) > 1]:
         raise ValueError(f"more than one notebook of {', '.join(sorted(twice))}")
     if not everything:
@@ -108,7 +142,7 @@ def assignment_of(submissions: list[Submission]) -> Master:
     for each in submissions:
         try:
             said[str(each.notebook()["metadata"]["assignment"])] += 1
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     named = [name for name, _ in said.most_common() if name in known]
     if not named:
@@ -167,12 +201,18 @@ class Clock:
 
 def graded(master: Master, submission: Submission, box: Sandbox, secret: str) -> list[Part]:
     """What each check of a submission came to."""
-    code, clock, parts = submission.statements(), Clock(), []
+    code, unread = [], ""
+    try:
+        code = submission.statements()
+    except ValueError as reason:
+        unread = str(reason)
+    clock, parts = Clock(), []
     for question in master.questions:
         clock.next_question()
         for number, check in enumerate(question.checks):
-            seed = seeds(secret, submission.student, check, number)
-            error, said = verdict(master, check, code, check.drawn(seed), box, clock)
+            probes = check.drawn(seeds(secret, submission.student, check, number))
+            found = verdict(master, check, code, probes, box, clock)
+            error, said = ("unreadable", unread) if unread else found
             points = question.points / len(question.checks)
             earned = 0.0 if said else points
             parts.append(Part(question.name, check.name, points, earned, error, said))
@@ -204,7 +244,14 @@ def verdict(
         return BLANK, BLANK
     name = master.classify(check, probes, found)
     failed = next((each["error"].partition(":")[0] for each in found if "error" in each), "other")
-    return name or failed[:LONGEST], master.sentence(check.name, name) or said
+    failed = failed[:LONGEST] if failed.isidentifier() else "other"
+    return name or failed, master.sentence(check.name, name) or told(said)
+
+
+def told(text: str) -> str:
+    """What is said of a submission, as one line; it may have put anything into it."""
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(line.split())[: 2 * LONGEST]
 
 
 # ---- all submissions
@@ -246,59 +293,68 @@ def grade(
 
     Writes ``out``, a table; and beside it, in a folder of its name, a report for each student,
     ``summary.md``, and what makes an interrupted run go on.
+
+    Raises:
+        ExceptionGroup: after all others are graded, if the grader fails on some submissions.
     """
     submissions, place = found_in(folder), Place(out)
     master = master or assignment_of(submissions)
     for name in ("graded", "reports"):
         (place.folder / name).mkdir(parents=True, exist_ok=True)
     key = place.secret(secret)
-    results, todo = {}, []
+    results, todo, failures = {}, [], []
     for each in submissions:
         known = again(place.kept(each), stamp(master, each, key))
         results[each.student] = known
         todo += [] if known else [each]
     assert master.checks
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
-    with tqdm(total=len(submissions), initial=len(submissions) - len(todo), disable=quiet) as bar:
-        for each, parts in worked(master, todo, key, jobs):
+    bar = tqdm(total=len(submissions), initial=len(submissions) - len(todo), disable=quiet)
+    with bar, closing(worked(master, todo, key, jobs)) as pairs:
+        for each, parts in pairs:
+            bar.update()
+            if isinstance(parts, Exception):
+                failures.append(parts)
+                del results[each.student]
+                continue
             text = json.dumps({"of": stamp(master, each, key), "parts": [*map(asdict, parts)]})
             whole(place.kept(each), text)
             results[each.student] = parts
-            bar.update()
     for student, parts in results.items():
         whole(place.folder / "reports" / f"{student}.md", report(master, student, parts))
     whole(place.folder / "summary.md", summary(master, results))
     write_table(out, master, results)
+    if failures:
+        raise ExceptionGroup(f"not graded: {len(failures)} of {len(submissions)}", failures)
     return results
 
 
 def worked(
     master: Master, todo: list[Submission], secret: str, jobs: int
-) -> Iterator[tuple[Submission, list[Part]]]:
-    """Each submission with what it came to; several at a time."""
+) -> Generator[tuple[Submission, list[Part] | Exception]]:
+    """Each submission with what it came to, or why that is not known; several at a time."""
     if not todo:
         return
     boxes: SimpleQueue[Sandbox] = SimpleQueue()
-    with ThreadPoolExecutor(jobs) as pool:
-        made = list(pool.map(lambda _: Sandbox(packages(master)), range(jobs)))
+
+    def one(submission: Submission) -> tuple[Submission, list[Part] | Exception]:
+        box = boxes.get()
+        try:
+            return submission, graded(master, submission, box, secret)
+        except Exception as reason:
+            reason.add_note(f"This is about {submission.path}.")
+            return submission, reason
+        finally:
+            boxes.put(box)
+
+    with ThreadPoolExecutor(jobs) as pool, ExitStack() as stack:  # first the boxes are closed
+        made = [stack.enter_context(closing(Sandbox(packages(master)))) for _ in range(jobs)]
+        list(pool.map(lambda box: box.open(), made))
         if not all(box.apart for box in made):
             print("no namespaces here: submissions are shut in by limits alone", file=sys.stderr)
         for box in made:
             boxes.put(box)
-
-        def one(submission: Submission) -> tuple[Submission, list[Part]]:
-            box = boxes.get()
-            try:
-                return submission, graded(master, submission, box, secret)
-            finally:
-                boxes.put(box)
-
-        try:
-            yield from pool.map(one, todo)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for box in made:
-                box.stop()
+        yield from pool.map(one, todo)
 
 
 def packages(master: Master) -> list[str]:

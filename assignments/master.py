@@ -12,6 +12,7 @@ import json
 import os
 import re
 import runpy
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ Cell = dict[str, Any]
 SOLUTION = re.compile(
     r"^(?P<indent>[ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION$", re.DOTALL | re.MULTILINE
 )
+ONE_AT_A_TIME = threading.Lock()  # what solutions print, draw or set is the whole process's
 HEADING = re.compile(r"^### .*\((\d+) points?, (\d+) minutes\)$", re.MULTILINE)
 
 
@@ -67,7 +69,7 @@ class Check:
     def outcomes(self, probes: list[Any], function: Callable[..., Any]) -> list[dict[str, Any]]:
         """What comes of a trusted function."""
         call = checks.through(self.run, function)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with ONE_AT_A_TIME, contextlib.redirect_stdout(io.StringIO()):
             return [
                 checks.outcome(functools.partial(call, **checks.restored(probe)))
                 for probe in probes

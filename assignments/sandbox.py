@@ -10,6 +10,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +27,54 @@ NOT_DUMPABLE = (4, 0)  # of prctl: other processes can't read this one's memory
 
 
 class Sandbox:
-    """A process that answers requests one after the other.
+    """A process that answers requests one after the other; it loads some packages once.
 
     ``apart`` says whether submissions run in namespaces of their own.
     """
 
     def __init__(self, packages: list[str], apart: bool = True) -> None:
-        """Start it; it loads these packages once.
-
-        Raises:
-            RuntimeError: if submissions can't run here at all.
-        """
-        ctypes.CDLL(None).prctl(*NOT_DUMPABLE, 0, 0, 0)
+        """Nothing runs before it is opened, and nothing after it is closed."""
         self.packages, self.apart = packages, apart
         self.process: subprocess.Popen[bytes] | None = None
-        self.apart = apart and self.works()
-        if not self.apart and not self.works():
-            raise RuntimeError("a submission can't be run here")
+        self.closed, self.lock = False, threading.Lock()
 
     def __enter__(self) -> Sandbox:
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Start it, and find out how submissions run here.
+
+        Raises:
+            RuntimeError: if they can't run at all.
+        """
+        ctypes.CDLL(None).prctl(*NOT_DUMPABLE, 0, 0, 0)
+        self.apart = self.apart and self.works()
+        if not self.apart and not self.works():
+            raise RuntimeError("a submission can't be run here")
+
+    def close(self) -> None:
+        """End it for good; a call that waits in another thread comes back."""
+        with self.lock:
+            self.closed = True
         self.stop()
 
     def stop(self) -> None:
-        """End the process, and with it what runs in it."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-            self.process = None
+        """End the process: once its requests end, it ends what runs in it, and itself."""
+        process, self.process = self.process, None
+        if process is not None:
+            try:
+                process.communicate(timeout=GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
 
     def works(self) -> bool:
         """Whether a function that is right gets its answer through."""
@@ -63,25 +82,34 @@ class Sandbox:
         return self.call(request(function, "answer", [{"dict": {"x": 1}}]), 60.0) == [{"result": 1}]
 
     def start(self) -> subprocess.Popen[bytes]:
-        """The process; a new one where there is none."""
-        if self.process is None or self.process.poll() is not None:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", str(CHILD), *self.packages],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=ONE_THREAD,
-                cwd="/",
-            )
-        return self.process
+        """The process; a new one where there is none.
+
+        Raises:
+            RuntimeError: if it is closed.
+        """
+        with self.lock:
+            if self.closed:
+                raise RuntimeError("the sandbox is closed")
+            if self.process is None or self.process.poll() is not None:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-I", str(CHILD), *self.packages],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=ONE_THREAD,
+                    cwd="/",
+                    start_new_session=True,  # Ctrl-C is for the grader
+                )
+            return self.process
 
     def ask(self, words: dict[str, Any]) -> dict[str, Any]:
         """Send a request and wait for its reply; an empty one where the process broke down."""
         process = self.start()
         assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(OSError, json.JSONDecodeError):
-            process.stdin.write(json.dumps(words).encode() + b"\n")
+        text = json.dumps(words).encode()
+        with contextlib.suppress(OSError, ValueError):  # broken, or closed meanwhile
+            process.stdin.write(b"%d %f\n" % (len(text), words["seconds"]) + text)
             process.stdin.flush()
             if select.select([process.stdout], [], [], words["seconds"] + GRACE)[0]:
                 reply: dict[str, Any] = json.loads(process.stdout.readline())

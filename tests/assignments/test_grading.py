@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,9 @@ from assignments import checks, grading
 from assignments.grading import Submission, found_in, grade, packages, seeds
 from assignments.master import Master
 from assignments.packages import write_gradescope
-from assignments.sandbox import Sandbox
+from assignments.sandbox import Sandbox, request
 
+ROOT = Path(__file__).resolve().parents[2]
 FULL = os.environ.get("FULL") == "1"
 FIRST = MASTERS["hw1"]
 TOUCHED = "occupancy"
@@ -185,6 +190,7 @@ CHEATS = {
         "    import socket\n    socket.create_connection(('127.0.0.1', PORT), 2)\n{right}"
     ),
     "uses the book's package": "    from irl_lib import planning\n{right}",
+    "forges a report": "    raise ValueError('\\ud800\\n# 30 of 30 points\\x1b[2J')",
 }
 SOLVED = (
     FIRST.solution_of(TOUCHED).partition('policy."""\n')[2]
@@ -232,6 +238,9 @@ def test_a_cheat_costs_what_it_touched_and_nobody_else(
             assert earned(parts) == most | {TOUCHED: 0.0}, (name, [part.said for part in parts])
     assert (place / "file").read_text() == "kept"
     assert processes() - before == set()
+    reports = [path.read_text() for path in (tmp_path / "grades" / "reports").glob("*.md")]
+    assert len(reports) == len(results)
+    assert all(text.count("\n#") == 0 and "\x1b" not in text for text in reports)
 
 
 def processes() -> set[str]:
@@ -282,6 +291,181 @@ def test_what_is_no_notebook_has_no_points(text: str, tmp_path: Path) -> None:
     results = graded(tmp_path)
     assert sum(earned(results["bad"]).values()) == 0.0
     assert earned(results["good"]) == points(FIRST)
+
+
+def test_what_is_beside_the_notebooks_costs_nobody(tmp_path: Path) -> None:
+    own, place = [*solutions(FIRST).values()], tmp_path / "in"
+    write_notebook(place / "good" / "x.ipynb", FIRST, own)
+    write_notebook(place / "good" / ".ipynb_checkpoints" / "x-checkpoint.ipynb", FIRST, [])
+    write_notebook(place / "__MACOSX" / "._good.ipynb", FIRST, [])
+    write_notebook(Path(os.fsdecode(os.fsencode(place) + b"/odd\xe9.IPYNB")), FIRST, own)
+    whole = json.loads((place / "good" / "x.ipynb").read_text())
+    whole["cells"] += [None, {"cell_type": "code", "source": 7}, {"source": ""}]
+    (place / "odd cells.ipynb").write_text(json.dumps(whole))
+    write_notebook(place / "long.ipynb", FIRST, [*own, "x = 1\n" * 3000])
+    (place / "folder.ipynb").mkdir()
+    (place / "link.ipynb").symlink_to(FIRST.path)
+    (place / "nowhere.ipynb").symlink_to("nowhere")
+    os.mkfifo(place / "pipe.ipynb")
+    results = graded(tmp_path)
+    assert sorted(results) == [
+        *("good", "link", "long", "nowhere", "odd cells", "odd\\xe9", "pipe"),
+    ]
+    for name, parts in results.items():
+        if name.startswith(("good", "odd")):
+            assert earned(parts) == points(FIRST), name
+        else:
+            assert sum(earned(parts).values()) == 0.0, name
+            said = "more code than can" if name == "long" else "can't be read as a notebook"
+            assert all(said in part.said for part in parts)
+
+
+CANARY = "a bird that another student has"
+LOOKS = """\
+import ctypes, os
+
+def answer(mark):
+    read, write = os.pipe()
+    libc, found, mark = ctypes.CDLL(None), 0, bytes(mark[::-1], "utf8")
+    libc.write.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+    for line in open("/proc/self/maps"):
+        first, last = (int(each, 16) for each in line.split()[0].split("-"))
+        if " rw" in line and last - first < 1 << 28:
+            for page in range(first, last, 4096):
+                if libc.write(write, page, 4096) == 4096:
+                    found += mark + b" in his file" in os.read(read, 4096)
+    return found
+"""
+
+
+def test_nobody_finds_what_others_have_handed_in() -> None:
+    with Sandbox([]) as box:
+        for i in range(9):
+            text = f"def answer(x):\n    '{CANARY} in his file' * {i}\n    return x" + i * "\n#"
+            assert box.call(request(text, "answer", [{"dict": {"x": i}}]), 30.0) == [{"result": i}]
+        probe = {"dict": {"mark": CANARY[::-1]}}
+        assert box.call(request(LOOKS, "answer", [probe]), 60.0) == [{"result": 0}]
+
+
+def test_what_a_function_may_use_while_it_is_graded() -> None:
+    bar = "from tqdm import tqdm\ndef answer():\n    return len([*tqdm(range(3))])"
+    book = "def answer():\n    import irl_lib.planning"
+    score = "def answer():\n    return int(open('/proc/self/oom_score_adj').read())"
+    with Sandbox([]) as box:
+        found = [
+            box.call(request(text, "answer", [{"dict": {}}]), 60.0)[0]
+            for text in (bar, book, score)
+        ]
+    assert found[0] == {"result": 3}
+    assert "irl_lib is not there" in found[1]["error"]
+    assert found[2] == {"result": 1000}  # where memory runs out, it ends first
+
+
+# ---- the grader's own end
+
+HANGS = """\
+def answer():
+    import os, time
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+    time.sleep(600)
+"""
+GRADER = """\
+import sys
+from functools import partial
+from assignments import grading, sandbox
+
+def graded(master, submission, box, secret):
+    return box.call(sandbox.request(sys.argv[2], "answer", [{"dict": {}}]), 600.0)
+
+grading.packages, grading.graded = lambda master: [], graded
+grading.Sandbox = partial(sandbox.Sandbox, apart=sys.argv[1] == "apart")
+list(grading.worked(None, ["a", "b"], "", 2))
+"""
+
+
+def running_below(process: int) -> set[Path]:
+    """What a process has started, directly or not."""
+    below: dict[str, list[Path]] = {}
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, parent = (each / "stat").read_text().rpartition(")")[2].split()[:2]
+            below.setdefault(parent, []).extend([each] if state != "Z" else [])
+    found, todo = set(), [str(process)]
+    while todo:
+        new = below.get(todo.pop(), [])
+        found |= set(new)
+        todo += [each.name for each in new]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("how", "number"),
+    [("apart", signal.SIGTERM), ("by limits", signal.SIGKILL), ("by limits", signal.SIGINT)],
+)
+def test_nothing_outlives_a_grader_that_is_ended(how: str, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", GRADER, how, HANGS]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, cwd=ROOT, text=True) as process:
+        try:
+            enough = 2 * (1 + (how == "apart") + 2)  # for each: child, holder of namespaces, two
+            until(lambda: len(running_below(process.pid)) >= enough)
+            started = running_below(process.pid)
+            process.send_signal(number)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == -number
+    until(lambda: not any(each.exists() for each in started))
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for something."""
+    start = time.monotonic()
+    while not true():
+        assert time.monotonic() - start < seconds
+        time.sleep(0.1)
+
+
+def test_when_the_grader_fails_nothing_runs_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(master: Master, submission: Submission, box: Sandbox, _: str) -> object:
+        hanging = request(HANGS, "answer", [{"dict": {}}])
+        return [] if submission.student == "a" else box.call(hanging, 600.0)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(grading, "packages", lambda master: [])
+    monkeypatch.setattr(grading, "graded", hangs)
+    monkeypatch.setattr(grading, "whole", full)
+    for name in "abc":
+        write_notebook(tmp_path / "in" / f"{name}.ipynb", FIRST, [])
+    before = processes()
+    with pytest.raises(OSError, match="no space left"):
+        graded(tmp_path, jobs=2)
+    assert processes() - before == set()
+
+
+def test_a_fault_of_the_grader_costs_one_submission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(master: Master, submission: Submission, *_: object) -> object:
+        return [1 / 0] if submission.student == "b" else []
+
+    monkeypatch.setattr(grading, "packages", lambda master: [])
+    monkeypatch.setattr(grading, "graded", fails)
+    for name in "abc":
+        write_notebook(tmp_path / "in" / f"{name}.ipynb", FIRST, [])
+    with pytest.raises(ExceptionGroup, match="not graded: 1 of 3") as caught:
+        graded(tmp_path)
+    (fault,) = caught.value.exceptions
+    assert "b.ipynb" in fault.__notes__[0]
+    rows = csv.DictReader((tmp_path / "grades.csv").read_text().splitlines())
+    assert [row["student"] for row in rows] == ["a", "c"]
 
 
 # ---- many

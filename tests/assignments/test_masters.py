@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -134,6 +136,24 @@ def test_words_and_values_go_both_ways() -> None:
     assert restored(json.loads(json.dumps(plain(np.empty((0, 3)))))).shape == (0, 3)
 
 
+def test_a_long_double_is_a_number() -> None:
+    for value in (np.longdouble(0.5), np.full(2, 0.5, dtype=np.longdouble)):
+        assert np.all(restored(json.loads(json.dumps(plain(value)))) == 0.5)
+
+
+def test_solutions_print_nothing_and_leave_the_output_as_it_is() -> None:
+    output = sys.stdout
+    check = Check(time.sleep, lambda rng: {}, run=lambda function: function(0.2))
+    words = [{"dict": {}}], time.sleep
+    threads = [threading.Thread(target=check.outcomes, args=words) for _ in range(2)]
+    for each in threads:
+        each.start()
+        time.sleep(0.1)
+    for each in threads:
+        each.join()
+    assert sys.stdout is output
+
+
 def test_a_visible_check_names_the_error(capsys: pytest.CaptureFixture[str]) -> None:
     known = {"double": {"right": [{"result": 2}], "wrong": {"square": [{"result": 1}]}}}
     known["double"]["says"] = {"square": "it squares."}
@@ -185,3 +205,25 @@ def test_a_function_comes_with_what_it_uses_and_nothing_else() -> None:
     for absent in ("slow", "import os", "math.pi", "helper(3)"):
         assert absent not in text
     assert needed(statements(cells), "missing") == ""
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["x = (9\n     % 7)", "def f():\n    return x"],
+        ["%%time\nx = 2", "def f():\n    return x"],
+        ["x = [0, 0]\nfor i in range(2):\n    x[i] = 2 * i", "def f():\n    return x[1]"],
+        ["from math import *", "def f():\n    return sqrt(4)"],
+        ["from absent import *", "def f():\n    return len('ab')"],
+        ["from absent import x", "def f():\n    return x()", "def x():\n    return 2"],
+        ["x = 1\nx = x + 1", "def f():\n    return x"],
+        ["def x():\n    return 2", "y = x()\nx = 1", "def f():\n    return y"],
+        ["def f():\n    return 1", "g = f\ndef f():\n    return g() + 1"],
+        ["x = 1", "def f():\n    global x\n    x += 1\n    return 2"],
+        ["x = 2\ntry:\n    from absent import x\nexcept ImportError:\n    pass\nf = lambda: x"],
+    ],
+)
+def test_a_function_sees_what_it_sees_in_the_notebook(cells: list[str]) -> None:
+    names: dict[str, object] = {}
+    exec(needed(statements(cells), "f"), names)
+    assert names["f"]() == 2  # type: ignore[operator]
