@@ -1,9 +1,11 @@
 """What the weights of guided cost learning leave, what its older samples and its expert are for.
 
-The learner ``guided`` of ``benchmarks.guided_cost`` in its maze, on the same seeds and with the
-same settings but one.  Variants:
+The learner ``guided`` of ``benchmarks.guided_cost``, on the same seeds and with the same settings
+but one.  Variants:
 
-- recent: the samples of the last four policies alone are kept, where that study keeps all;
+- recent: the samples of the last policies alone are kept, four in the maze, where that study keeps
+  all, and twenty on the pendulum, which is that study's own setting;
+- fresh: the samples of the present policy alone, so that no weight is of an older one;
 - nobody: the demonstrations are of uniform actions, a control: the expert's part is taken away.
 
 Noted after each reward step is the effective sample size of the batch, and the largest weight.
@@ -18,10 +20,10 @@ import numpy as np
 from benchmarks import guided_cost
 from irl_lib import rollouts
 
-VARIANTS = {"maze": ("nobody", "recent")}
-SEEDS = {"maze": 2}
+VARIANTS = {"maze": ("nobody", "recent"), "pendulum": ("recent", "fresh")}
+SEEDS = {"maze": 2, "pendulum": 5}
 RECENT = {"maze": 4, "pendulum": 20}
-"""Policies whose samples the variant keeps; of the pendulum no cell is listed, for its time."""
+"""Policies whose samples the variant ``recent`` keeps."""
 LAST = 20  # reward steps over which effective sample sizes are taken
 VERSIONS = guided_cost.VERSIONS
 COLUMNS = {
@@ -65,7 +67,7 @@ def run_cell(environment: str, variant: str, seed: int) -> dict[str, Any]:
             reward_net=guided_cost.new_reward(problem, seed),
             max_iterations=guided_cost.SETTINGS[environment, "guided"].reward_steps,
             episodes=guided_cost.EPISODES,
-            memory=RECENT[environment] if variant == "recent" else None,
+            memory={"recent": RECENT[environment], "fresh": 1}.get(variant),
             reward_steps=guided_cost.REWARD_STEPS,
             learning_rate=guided_cost.REWARD_RATE,
             l2=guided_cost.L2,

@@ -58,3 +58,6 @@ def test_a_short_run_is_repeatable_and_keeps_what_it_says(monkeypatch: pytest.Mo
     assert nobody["batch"] == 3 * guided_cost.EPISODES + 20
     assert np.all(np.array(nobody["effective"]) <= nobody["batch"])
     assert nobody["effective"][0] != recent["effective"][0]  # from other demonstrations
+    fresh = study.run_cell("maze", "fresh", 1)
+    assert fresh["batch"] == guided_cost.EPISODES + 20
+    assert fresh["effective"][0] == recent["effective"][0]  # so far there are no older ones

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import html
 import re
-import struct
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -25,10 +24,12 @@ from typing import Any
 
 import pydata_sphinx_theme
 from docutils import nodes
+from PIL import Image, UnidentifiedImageError
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from irl_book_search import plain_text
+from irl_lib.plotting.figures import DPI
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,6 @@ UNUSED = (
     "webpack-macros.html",
     "sbt-webpack-macros.html",
 )
-PNG = b"\x89PNG\r\n\x1a\n"
 DESCRIPTION = 160  # characters, about what a search engine shows
 
 
@@ -115,14 +115,18 @@ STYLES = {"fa-solid", "fa-regular", "fa-brands", "fa"}
 # ---- pictures
 
 
-def png_size(path: Path) -> tuple[int, int] | None:
-    """The width and height of a PNG file; none of any other."""
-    with path.open("rb") as file:
-        head = file.read(24)
-    if len(head) < 24 or not head.startswith(PNG):
+def shown_size(path: Path) -> tuple[int, int] | None:
+    """The width and height of a picture in the page's pixels; none of any other file.
+
+    The book's figures have two of their own for each of these, as their resolution says.
+    """
+    try:
+        with Image.open(path) as image:
+            density = image.info.get("dpi", (DPI, DPI))[0]
+            each = max(1, round(density / DPI))
+            return round(image.width / each), round(image.height / each)
+    except UnidentifiedImageError:
         return None
-    width, height = struct.unpack(">II", head[16:24])
-    return width, height
 
 
 def picture(match: re.Match[str], files: Mapping[str, Path]) -> str:
@@ -132,7 +136,7 @@ def picture(match: re.Match[str], files: Mapping[str, Path]) -> str:
         attributes += ' loading="lazy" decoding="async"'
     source = SOURCE.search(attributes)
     path = files.get(source["path"].rpartition("/")[2]) if source else None
-    size = png_size(path) if path and not re.search(r"\b(?:width|style)=", attributes) else None
+    size = shown_size(path) if path and not re.search(r"\b(?:width|style)=", attributes) else None
     if size:
         attributes += f' width="{size[0]}" height="{size[1]}"'
     return f"<img {attributes} />"

@@ -15,6 +15,7 @@ try:
     import matplotlib as mpl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL import Image  # comes with matplotlib
 except ImportError as error:
     raise ImportError('irl_lib.plotting needs matplotlib: pip install "irl_lib[plot]"') from error
 
@@ -28,6 +29,8 @@ COLORS = {
 }
 LINES = ("expert", "learner", "previous", "neutral")
 CARD = "#FBFBF8"
+DPI = 110
+"""Pixels of the page for each inch of a figure."""
 STYLE: Any = {
     "axes.facecolor": CARD,
     "axes.grid": True,
@@ -84,10 +87,13 @@ def shades(n: int) -> list[Any]:
 
 
 class BookFigure(Figure):
-    """A figure that a notebook shows without pyplot, as PNG."""
+    """A figure that a notebook shows without pyplot: a PNG of two pixels for one of the page's."""
 
-    def _repr_png_(self) -> bytes:
-        return png(self, 110)
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        made = png(self, 2 * DPI)
+        with Image.open(io.BytesIO(made)) as image:
+            width, height = image.size
+        return made, {"width": round(width / 2), "height": round(height / 2)}
 
 
 class BookAxes(Axes):
@@ -154,9 +160,13 @@ def positions_of(world: Any) -> Array:
     return check_numbers("world.positions", world.positions)
 
 
-def png(fig: Figure, dpi: int) -> bytes:
-    """The file of a figure."""
-    buffer = io.BytesIO()
+def png(fig: Figure, dpi: int, colors: int = 256) -> bytes:
+    """The file of a figure, with a palette of so many colours, which takes a third of the space."""
+    drawn, made = io.BytesIO(), io.BytesIO()
     with mpl.rc_context(STYLE):
-        fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    return buffer.getvalue()
+        fig.savefig(drawn, format="png", dpi=dpi, metadata={"Software": None})
+    with Image.open(drawn) as image:
+        method = Image.Quantize.MAXCOVERAGE  # so that few pixels of a colour keep it
+        reduced = image.convert("RGB").quantize(colors, method, dither=Image.Dither.NONE)
+        reduced.save(made, format="PNG", optimize=True, dpi=(dpi, dpi))
+    return made.getvalue()

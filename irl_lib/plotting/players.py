@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 
 from matplotlib.figure import Figure
-from PIL import Image  # comes with matplotlib
 
 from irl_lib.plotting.figures import png
 from irl_lib.support.checks import check_count, check_type
@@ -92,7 +90,7 @@ def player(
         raise ValueError(
             f"name is {name!r} and alt is {alt!r}; expected a-z, 0-9 and dashes, and a description"
         )
-    frames = tuple(_small(png(draw(i), dpi)) for i in range(n_frames))
+    frames = tuple(png(draw(i), dpi, colors=64) for i in range(n_frames))
     size = sum(map(len, frames)) * 4 // 3
     if size > MAX_BYTES:
         raise ValueError(
@@ -100,13 +98,3 @@ def player(
             "fewer or smaller ones"
         )
     return Player(name, alt, interval, frames, still % n_frames)
-
-
-def _small(png: bytes) -> bytes:
-    """The same picture with a palette of 64 colours."""
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as image:
-        method = Image.Quantize.MAXCOVERAGE  # so that few pixels of a colour keep it
-        reduced = image.convert("RGB").quantize(64, method, dither=Image.Dither.NONE)
-        reduced.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
