@@ -56,6 +56,7 @@ VIEWPORT = re.compile(r"\s*<meta name=\"viewport\"[^>]*>")
 ONE_VIEWPORT = '\n    <meta name="viewport" content="width=device-width, initial-scale=1" />'
 ARTICLE = re.compile(r"<article\b.*</article>", re.DOTALL)
 PICTURE = re.compile(r"<img (?P<attributes>[^>]*?)\s*/?>")
+FIXED = re.compile(r"\s*style=\"width: \d+px; height: \d+px;\"")
 SOURCE = re.compile(r"\bsrc=\"(?P<path>[^\"]+)\"")
 SPY = re.compile(r" data-bs-(?:spy|root-margin)=\"[^\"]*\"")
 FONT_FACE = re.compile(r"@font-face\{[^{}]*fontawesome[^{}]*\}")
@@ -130,8 +131,11 @@ def shown_size(path: Path) -> tuple[int, int] | None:
 
 
 def picture(match: re.Match[str], files: Mapping[str, Path]) -> str:
-    """A picture that is loaded when it comes near; with its size, where its file has one."""
-    attributes = match["attributes"]
+    """A picture that is loaded when it comes near; with its size, where its file has one.
+
+    As attributes and not as a style, which a narrow page could not make smaller.
+    """
+    attributes = FIXED.sub("", match["attributes"])
     if "loading=" not in attributes:
         attributes += ' loading="lazy" decoding="async"'
     source = SOURCE.search(attributes)

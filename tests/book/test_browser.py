@@ -279,6 +279,24 @@ NEAR = """async () => {
     await document.fonts.ready; }"""
 
 
+DISTORTED = """async () => {
+    const all = [...document.querySelectorAll('.bd-article img')].filter(e => e.checkVisibility());
+    for (const each of all) { each.loading = 'eager'; await each.decode(); }
+    const length = (style, names) => names.reduce((sum, n) => sum + parseFloat(style[n]), 0);
+    return all.filter(e => {
+        const style = getComputedStyle(e);
+        const width = e.clientWidth - length(style, ['paddingLeft', 'paddingRight']);
+        const height = e.clientHeight - length(style, ['paddingTop', 'paddingBottom']);
+        return Math.abs(width / height / (e.naturalWidth / e.naturalHeight) - 1) > 0.03;
+    }).map(e => e.alt.slice(0, 60));
+}"""
+
+
+def test_pictures_keep_their_proportions(visit: Visit) -> None:
+    visit.page.set_viewport_size(PHONE)
+    assert visit.page.evaluate(DISTORTED) == []
+
+
 @pytest.mark.parametrize("size", [PHONE, SMALL_PHONE], ids=["390", "320"])
 def test_page_fits_a_phone(visit: Visit, size: Any) -> None:
     visit.page.set_viewport_size(size)
