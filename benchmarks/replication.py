@@ -58,10 +58,12 @@ def with_seed(notebook: Any, seed: int) -> Any:
 
 
 def digest(path: Path) -> str:
-    """Of the code cells of a notebook, with their tags."""
+    """Of a notebook's code and of the tags in it, however it is divided into cells."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    code = [["".join(c["source"]), tags(c)] for c in cells if c["cell_type"] == "code"]
-    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    text = "\n".join("".join(cell["source"]) for cell in code)
+    named = sorted({tag for cell in code for tag in tags(cell)})
+    return hashlib.sha256(json.dumps([text, named]).encode()).hexdigest()[:16]
 
 
 def cells() -> list[Record]:

@@ -243,10 +243,11 @@ def tagged(present: list[Chapter], prefix: str) -> dict[str, list[Place]]:
 
 
 def code_digest(notebook: Notebook) -> str:
-    """Of a notebook's code cells with their tags: what other seeds were run with."""
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    code = [[source(cell), tags(cell)] for cell in cells]
-    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
+    """Of a notebook's code and of the tags in it: what other seeds were run with."""
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    named = sorted({tag for cell in code for tag in tags(cell)})
+    text = "\n".join(source(cell) for cell in code)
+    return hashlib.sha256(json.dumps([text, named]).encode()).hexdigest()[:16]
 
 
 def replications(root: Path, present: list[Chapter]) -> dict[tuple[str, str], list[bool]]:
