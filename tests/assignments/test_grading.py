@@ -373,9 +373,12 @@ def answer():
     time.sleep(600)
 """
 GRADER = """\
+import signal
 import sys
 from functools import partial
 from assignments import grading, sandbox
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs behind "&" ignores it
 
 def graded(master, submission, box, secret):
     return box.call(sandbox.request(sys.argv[2], "answer", [{"dict": {}}]), 600.0)

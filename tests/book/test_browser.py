@@ -537,7 +537,7 @@ def test_a_reference_shows_what_it_leads_to(browser: Browser, site: Path, link: 
     chosen.focus()
     note = page.locator(".hover-note")
     note.wait_for()
-    assert len(note.inner_text()) > 10
+    page.wait_for_function("() => document.querySelector('.hover-note').innerText.length > 10")
     assert chosen.get_attribute("aria-describedby") == "hover-note"
     page.keyboard.press("Escape")
     assert note.count() == 0
