@@ -36,6 +36,14 @@ def test_nothing_global_changes():
     assert "matplotlib.pyplot" not in sys.modules or mpl.pyplot.get_fignums() == []
 
 
+def test_a_figure_has_two_pixels_for_one_of_the_page():
+    made, size = draw(1)._repr_png_()
+    with Image.open(io.BytesIO(made)) as image:
+        assert image.size == (440, 440)
+        assert image.mode == "P"  # a palette
+    assert size == {"width": 220, "height": 220}
+
+
 def test_the_style_holds_after_the_figure_was_made():
     fig, ax = plotting.figure()
     title = ax.set_title("a finding")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import html
 import re
+import struct
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -24,12 +25,10 @@ from typing import Any
 
 import pydata_sphinx_theme
 from docutils import nodes
-from PIL import Image, UnidentifiedImageError
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from irl_book_search import plain_text
-from irl_lib.plotting.figures import DPI
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ VIEWPORT = re.compile(r"\s*<meta name=\"viewport\"[^>]*>")
 ONE_VIEWPORT = '\n    <meta name="viewport" content="width=device-width, initial-scale=1" />'
 ARTICLE = re.compile(r"<article\b.*</article>", re.DOTALL)
 PICTURE = re.compile(r"<img (?P<attributes>[^>]*?)\s*/?>")
-FIXED = re.compile(r"\s*style=\"width: \d+px; height: \d+px;\"")
+FIXED = re.compile(r"style=\"width: (\d+)px; height: (\d+)px;\"")
 SOURCE = re.compile(r"\bsrc=\"(?P<path>[^\"]+)\"")
 SPY = re.compile(r" data-bs-(?:spy|root-margin)=\"[^\"]*\"")
 FONT_FACE = re.compile(r"@font-face\{[^{}]*fontawesome[^{}]*\}")
@@ -67,6 +66,7 @@ UNUSED = (
     "webpack-macros.html",
     "sbt-webpack-macros.html",
 )
+PNG = b"\x89PNG\r\n\x1a\n"
 DESCRIPTION = 160  # characters, about what a search engine shows
 
 
@@ -116,31 +116,27 @@ STYLES = {"fa-solid", "fa-regular", "fa-brands", "fa"}
 # ---- pictures
 
 
-def shown_size(path: Path) -> tuple[int, int] | None:
-    """The width and height of a picture in the page's pixels; none of any other file.
-
-    The book's figures have two of their own for each of these, as their resolution says.
-    """
-    try:
-        with Image.open(path) as image:
-            density = image.info.get("dpi", (DPI, DPI))[0]
-            each = max(1, round(density / DPI))
-            return round(image.width / each), round(image.height / each)
-    except UnidentifiedImageError:
+def png_size(path: Path) -> tuple[int, int] | None:
+    """The width and height of a PNG file; none of any other."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if len(head) < 24 or not head.startswith(PNG):
         return None
+    width, height = struct.unpack(">II", head[16:24])
+    return width, height
 
 
 def picture(match: re.Match[str], files: Mapping[str, Path]) -> str:
-    """A picture that is loaded when it comes near; with its size, where its file has one.
+    """A picture that is loaded when it comes near; with its size, where it or its file has one.
 
     As attributes and not as a style, which a narrow page could not make smaller.
     """
-    attributes = FIXED.sub("", match["attributes"])
+    attributes = FIXED.sub(r'width="\1" height="\2"', match["attributes"])
     if "loading=" not in attributes:
         attributes += ' loading="lazy" decoding="async"'
     source = SOURCE.search(attributes)
     path = files.get(source["path"].rpartition("/")[2]) if source else None
-    size = shown_size(path) if path and not re.search(r"\b(?:width|style)=", attributes) else None
+    size = png_size(path) if path and not re.search(r"\b(?:width|style)=", attributes) else None
     if size:
         attributes += f' width="{size[0]}" height="{size[1]}"'
     return f"<img {attributes} />"

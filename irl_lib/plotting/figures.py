@@ -29,8 +29,7 @@ COLORS = {
 }
 LINES = ("expert", "learner", "previous", "neutral")
 CARD = "#FBFBF8"
-DPI = 110
-"""Pixels of the page for each inch of a figure."""
+DPI = 110  # pixels of the page for each inch of a figure
 STYLE: Any = {
     "axes.facecolor": CARD,
     "axes.grid": True,

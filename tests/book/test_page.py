@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 
 import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
-from PIL import Image
 
 from irl_book_archive import pack, rooted
-from irl_book_page import described, drawing, polish, shown_size
+from irl_book_page import described, drawing, png_size, polish
 from irl_book_quiz import quiz
 from irl_book_search import plain_formula, sections
-from irl_lib import plotting
+
+
+def png(path: Path, width: int, height: int) -> Path:
+    """The first bytes of a PNG file of a size."""
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height))
+    return path
 
 
 def test_icons_become_drawings() -> None:
@@ -34,26 +39,18 @@ def test_an_icon_that_does_not_exist_is_an_error() -> None:
 
 
 def test_pictures_of_the_text_come_late_and_have_their_size(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    Image.new("L", (640, 480)).save(path)
-    given = '<img alt="x" src="../_images/a.png" style="width: 320px; height: 240px;" />'
-    page = f'<img src="logo.svg"><article>{given}</article>'
-    made = polish(page, {"a.png": path})
-    assert "style" not in made
+    files = {"a.png": png(tmp_path / "a.png", 640, 480)}
+    page = '<img src="logo.svg"><article><img alt="x" src="../_images/a.png" /></article>'
+    made = polish(page, files)
     assert made.startswith('<img src="logo.svg">'), "the logo is seen at once"
     assert 'loading="lazy"' in made
     assert 'width="640" height="480"' in made
-    path.write_text("not a picture")
-    assert shown_size(path) is None
-
-
-def test_a_figure_has_two_pixels_for_one_of_the_page(tmp_path: Path) -> None:
-    made, size = plotting.figure(width=3.0, height=2.0)[0]._repr_png_()
-    path = tmp_path / "a.png"
-    path.write_bytes(made)
-    with Image.open(path) as image:
-        assert image.size == (660, 440)
-    assert shown_size(path) == (size["width"], size["height"]) == (330, 220)
+    half = page.replace(" />", ' style="width: 320px; height: 240px;" />')
+    made = polish(half, files)
+    assert 'width="320" height="240"' in made
+    assert "style" not in made
+    (tmp_path / "b.png").write_text("not a picture")
+    assert png_size(tmp_path / "b.png") is None
 
 
 def test_only_a_page_with_formulas_loads_their_script() -> None:
