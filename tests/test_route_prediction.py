@@ -204,6 +204,14 @@ def test_the_most_likely_route_of_the_turn_frequencies():
     assert (counts.route_log_probability(best) >= counts.route_log_probability(seen) - 1e-9).all()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_no_turn_is_more_likely_than_certain(seed):
+    # Where there is one way on, rounding left 4 of these a probability above 1, and no best route.
+    counts = prediction.turn_frequencies(TOWN, drives(seed=seed))
+    assert max(counts.log_probabilities(int(goal)).max() for goal in PLACES) <= 0.0
+    assert len(counts.best_routes([0, 1], PLACES[:2])) == 2
+
+
 def test_best_path_weights_predict_better_than_time():
     learn, test = drives(200), drives(200, seed=1)
     rng = np.random.default_rng(0)

@@ -156,7 +156,8 @@ class TurnFrequencies:
         log_score = np.log(self.scores[_category(self.network, goal)])
         first = self.network.first_turn[:-1]
         total = np.log(np.add.reduceat(np.exp(log_score), first))
-        return np.asarray(log_score - total[self.network.turn_from])
+        # Where there is one way on, rounding may leave it a probability above 1.
+        return np.asarray(np.minimum(log_score - total[self.network.turn_from], 0.0))
 
     def route_log_probability(self, routes: Routes) -> Array:
         """``(R,)``: the log-probability of each route."""
