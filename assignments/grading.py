@@ -80,6 +80,8 @@ class Submission:
         Raises:
             ValueError: if it is no notebook.
         """
+        if self.path.is_dir():
+            raise ValueError("there is no notebook in this folder")
         try:
             read: dict[str, Any] = json.loads(self.data)
             assert isinstance(read["cells"], list)
@@ -114,8 +116,13 @@ def notebooks(folder: Path) -> list[Path]:
     )
 
 
+def printable(name: str) -> str:
+    """A file's name, also where it isn't text."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def found_in(folder: Path) -> list[Submission]:
-    """The submissions of a folder, by name.
+    """The submissions of a folder, by name; a student's folder without a notebook is one, too.
 
     Raises:
         ValueError: if there are none, or a student has two.
@@ -123,12 +130,14 @@ def found_in(folder: Path) -> list[Submission]:
     everything: dict[str, list[Path]] = {}
     for path in notebooks(folder):
         first, *inside = path.relative_to(folder).parts
-        name = os.fsencode(first if inside else path.stem).decode(errors="backslashreplace")
-        everything.setdefault(name, []).append(path)
+        everything.setdefault(printable(first if inside else path.stem), []).append(path)
     if twice := [name for name, paths in everything.items() if len(paths) > 1]:
         raise ValueError(f"more than one notebook of {', '.join(sorted(twice))}")
     if not everything:
         raise ValueError(f"there is no notebook in {folder}")
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith(BESIDE):
+            everything.setdefault(printable(path.name), [path])
     return [Submission(name, paths[0]) for name, paths in sorted(everything.items())]
 
 
@@ -297,7 +306,9 @@ def grade(
     Raises:
         ExceptionGroup: after all others are graded, if the grader fails on some submissions.
     """
-    submissions, place = found_in(folder), Place(out)
+    place = Place(out)
+    own = place.folder.resolve()  # it may be among the submissions
+    submissions = [each for each in found_in(folder) if each.path.resolve() != own]
     master = master or assignment_of(submissions)
     for name in ("graded", "reports"):
         (place.folder / name).mkdir(parents=True, exist_ok=True)

@@ -520,6 +520,19 @@ def test_two_notebooks_of_a_student_are_refused(tmp_path: Path) -> None:
         found_in(tmp_path)
 
 
+def test_a_student_without_a_notebook_is_in_the_table(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "ann.ipynb", FIRST, [])
+    (tmp_path / "bob").mkdir()
+    (tmp_path / "bob" / "answer.pdf").write_bytes(b"%PDF")
+    (tmp_path / ".git").mkdir()
+    for _ in range(2):  # the second time, what was written stands among the submissions
+        found = grade(tmp_path, tmp_path / "grades.csv", quiet=True)
+        assert sorted(found) == ["ann", "bob"]
+        assert {part.said for part in found["bob"]} == {"there is no notebook in this folder"}
+        assert not any(part.earned for part in found["bob"])
+    assert "bob" in (tmp_path / "grades.csv").read_text()
+
+
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "assignments", "grade", str(tmp_path), "--out", "x.csv"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
