@@ -412,6 +412,14 @@ def test_a_chapter_has_few_stops_and_each_is_seen(browser: Browser, server: str)
         unseen += [] if stop["outline"] else [stop["name"]]
     assert unseen == []
     assert seen <= 60, "stops before the first solution"
+    # What is said of the arrows moves nothing, or a click would miss what it was aimed at.
+    page.keyboard.press("Tab")
+    tall = """() => [...document.querySelectorAll('summary.has-others')]
+        .filter(e => e.checkVisibility({visibilityProperty: true})).map(e => {
+        const before = e.getBoundingClientRect().height;
+        e.focus({focusVisible: true});
+        return [e.matches(':focus-visible'), e.getBoundingClientRect().height - before]; })"""
+    assert {tuple(each) for each in page.evaluate(tall)} == {(True, 0)}
     # The arrows lead from a section's folded code to the next, and none is out of reach.
     reached, folded = page.evaluate(ARROWS)
     assert reached == folded > 60
