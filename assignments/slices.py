@@ -13,6 +13,9 @@ import builtins
 import symtable
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from threading import Lock
+
+ALONE = Lock()  # Python 3.11 counts the depth of all threads' trees together
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,11 @@ def parsed(text: str) -> list[ast.stmt]:
     Raises:
         SyntaxError: if Python can't read it.
     """
-    try:
-        return ast.parse(text).body
-    except SyntaxError:
-        return ast.parse(without_magics(text)).body
+    with ALONE:
+        try:
+            return ast.parse(text).body
+        except SyntaxError:
+            return ast.parse(without_magics(text)).body
 
 
 def statements(cells: Iterable[str]) -> list[Statement]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import numpy as np
 import pytest
 from handed_in import MASTERS, earned, right_by_rank, solutions, write_notebook, wrong_by_rank
 
-from assignments import checks, grading
+from assignments import checks, grading, slices
 from assignments.grading import Submission, found_in, grade, packages, seeds
 from assignments.master import Master
 from assignments.packages import write_gradescope
@@ -319,6 +321,21 @@ def test_what_is_beside_the_notebooks_costs_nobody(tmp_path: Path) -> None:
             assert sum(earned(parts).values()) == 0.0, name
             said = sentences.get(name, "can't be read as a notebook")
             assert all(said in part.said for part in parts)
+
+
+def test_two_notebooks_are_read_at_once() -> None:
+    often, before = lambda *_: sum(range(20)), (sys.getswitchinterval(), gc.get_threshold())
+    gc.callbacks.append(often)
+    gc.set_threshold(50)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            read = list(pool.map(slices.parsed, ["x = [1, (2, 3)]\n" * 3000] * 16))
+    finally:
+        gc.callbacks.remove(often)
+        gc.set_threshold(*before[1])
+        sys.setswitchinterval(before[0])
+    assert [len(each) for each in read] == [3000] * 16
 
 
 CANARY = "a bird that another student has"
